@@ -1,0 +1,96 @@
+# Alignment with heterogeneous preferences: a book that runs
+#
+#   make reproduce   set up, rerun every chapter at the quick profile, render the book
+#   make test        set up, then lint, types, tests, notebooks, strict build, pages
+#
+#   make setup       the environment .venv, from constraints.txt
+#   make book        render the book from the stored outputs; runs no chapter
+#   make run         run every chapter at the full profile and store its outputs
+#   make run/NAME    one chapter, such as make run/03-borda
+#   make try/NAME    run a chapter with your own parameters, stored elsewhere:
+#                      make try/04-drawbacks P="-p link probit"
+#                      make try/04-drawbacks P="-f my-question.yml"
+#   make sync        copy edited prose from book/ into notebooks/, outputs kept
+#   make bench       compare our speed with the peers'
+#   make clean       remove everything that was built
+
+PYTHON ?= python3
+BIN    := .venv/bin/
+PY     := $(BIN)python
+PATHS  := PYTHONPATH=tools
+# Sphinx reads a local extension from tools/; --all: numbers glued from other pages stay right
+BUILD  := $(PATHS) $(PY) -m jupyter_book build --all -W --keep-going -n
+QUICK  := _build/quick
+CHAPTERS := $(patsubst book/%.md,%,$(sort $(wildcard book/[0-9]*.md)))
+
+# OpenMP threads that spin while they wait are many times slower on a busy machine
+export OMP_WAIT_POLICY := PASSIVE
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce book run sync test lint types unit notebooks pages bench clean
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^PYTHON/,$$d' | head -17
+
+setup: .venv/ready
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@touch $@
+
+# The one script that MathJax needs, from the installed package
+MATHJAX := book/_static/mathjax/tex-svg-full.js
+$(MATHJAX): .venv/ready
+	@mkdir -p $(@D)
+	@cp "$$($(BIN)python -c 'import importlib.util as u; print(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0])')/static/mathjax/$(@F)" $@
+
+# The picture of the index page
+COVER := book/_static/cover.svg
+$(COVER): tools/cover.py .venv/ready $(wildcard hetlib/*.py)
+	@$(PY) tools/cover.py $@
+
+reproduce: setup $(MATHJAX) $(COVER)
+	$(PATHS) $(PY) tools/execute.py --profile quick --into $(QUICK)/notebooks --missing
+	@cp -r _config.yml _toc.yml book $(QUICK)
+	$(BUILD) $(QUICK)
+	@echo "The book, from this run: $(QUICK)/_build/html/index.html"
+	@$(PATHS) $(PY) tools/scorecard.py $(QUICK)
+
+book: setup $(MATHJAX) $(COVER)
+	$(BUILD) .
+	@echo "The book, from the stored outputs: _build/html/index.html"
+
+run: setup
+	$(PATHS) $(PY) tools/execute.py
+run/%: setup
+	$(PATHS) $(PY) tools/execute.py $*
+
+P ?=
+try/%: setup
+	$(PATHS) $(PY) tools/execute.py --into _build/try --papermill '$(P)' $*
+
+sync: setup $(CHAPTERS:%=sync/%)
+sync/%: setup
+	@$(BIN)jupytext --quiet --update --to ipynb --output notebooks/$*.ipynb book/$*.md
+	@$(PY) tools/tidy.py notebooks/$*.ipynb
+
+test: setup lint types unit notebooks book pages
+lint:
+	$(BIN)ruff check .
+	$(BIN)ruff format --check .
+types:
+	$(BIN)mypy
+unit:
+	$(PATHS) $(BIN)pytest -n 2 -m "not pages" -q
+# Each checked cell, rerun at the quick profile, prints what is stored
+notebooks:
+	HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q -p no:cacheprovider \
+	    -o filterwarnings=default --nbval-lax --nbval-current-env notebooks
+pages:
+	$(PATHS) $(BIN)pytest -m pages -q tests/test_pages.py
+
+bench: setup
+	for script in benchmarks/[a-z]*.py; do $(PY) $$script || exit 1; done
+
+clean:
+	rm -rf _build book/_static/mathjax book/_static/cover.svg .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,100 @@
+"""A reader's own survey question: names, shares and masses as they come from a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import validate
+from hetlib.validate import Array
+
+
+class Answers(NamedTuple):
+    """A checked question.
+
+    Attributes:
+        options: What can be answered.
+        types: Names of the user types.
+        shares: Share of each type that chose each option, shape (types, options); rows sum to 1.
+        masses: Share of each type in the population, shape (types,); sums to 1.
+        messages: What was changed or deserves care, in words.
+    """
+
+    options: list[str]
+    types: list[str]
+    shares: Array
+    masses: Array
+    messages: list[str]
+
+
+def read_question(
+    options: Sequence[str], types: Sequence[str], shares: ArrayLike, masses: ArrayLike
+) -> Answers:
+    """Check the shares and masses of a question, and normalise them.
+
+    Printed shares rarely sum to 1, and people give per cent or counts: sums are divided out,
+    and a message says so.
+
+    Args:
+        options: What can be answered, at least two different texts.
+        types: Names of the user types, all different.
+        shares: Share of each type that chose each option, shape (types, options).
+        masses: Share of each type in the population, shape (types,).
+
+    Returns:
+        The question, ready for :func:`hetlib.luce_shepard_rewards`.
+
+    Raises:
+        ValueError: a name that is not text or appears twice, a shape that does not fit, a
+            negative or non-finite number, a row or masses that are all zero.
+    """
+    names = {"options": _names("options", options, 2), "types": _names("types", types, 1)}
+    s = validate.array("shares", shares, 2)
+    m = validate.array("masses", masses, 1)
+    wanted = (len(types), len(options))
+    if s.shape != wanted:
+        raise ValueError(
+            f"shares has {s.shape[0]} rows of {s.shape[1]} numbers; {wanted[0]} types and "
+            f"{wanted[1]} options make {wanted[0]} rows of {wanted[1]}"
+        )
+    if len(m) != len(types):
+        raise ValueError(f"masses has {len(m)} numbers; there are {len(types)} types")
+    messages: list[str] = []
+    for name, values in (("shares", s), ("masses", m)):
+        if (values < 0).any():
+            where = [int(k) for k in np.argwhere(values < 0)[0]]
+            raise ValueError(f"{name}{where} is {values[tuple(where)]}; it must not be negative")
+    rows = [_normalise(f"shares[{u}]", row, types[u], messages) for u, row in enumerate(s)]
+    m = _normalise("masses", m, "all types", messages)
+    for u, y in np.argwhere(np.array(rows) == 0):
+        messages.append(
+            f"shares[{u}, {y}] is 0: the reward of {types[u]} for {options[y]!r} is set by the "
+            "floor, and its size can decide the average"
+        )
+    return Answers(names["options"], names["types"], np.array(rows), m, messages)
+
+
+def _names(argument: str, values: Sequence[str], least: int) -> list[str]:
+    if isinstance(values, str) or len(values) < least:
+        raise ValueError(f"{argument} must be a list of at least {least}, not {values!r}")
+    for k, value in enumerate(values):
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(
+                f"{argument}[{k}] is {value!r}; it must be text, in quotes if YAML would read a "
+                "number, a date, or yes and no"
+            )
+        if value in values[:k]:
+            raise ValueError(f"{argument}[{k}] is {value!r} again; every name must differ")
+    return list(values)
+
+
+def _normalise(name: str, row: Array, whose: str, messages: list[str]) -> Array:
+    total = float(row.sum())
+    if total == 0:
+        raise ValueError(f"{name} ({whose}) is all zero; at least one must be positive")
+    if abs(total - 1) > 1e-9:
+        messages.append(f"{name} ({whose}) sums to {total:.6g}; it was divided by its sum")
+    return np.asarray(row / total)
