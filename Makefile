@@ -19,7 +19,7 @@ BIN    := .venv/bin/
 PY     := $(BIN)python
 PATHS  := PYTHONPATH=tools
 # Sphinx reads a local extension from tools/; --all: numbers glued from other pages stay right
-BUILD  := $(PATHS) $(PY) -m jupyter_book build --all -W --keep-going -n
+BUILD  := $(PATHS) $(BIN)jupyter-book build --all -W --keep-going -n
 QUICK  := _build/quick
 CHAPTERS := $(patsubst book/%.md,%,$(sort $(wildcard book/[0-9]*.md)))
 
@@ -84,8 +84,8 @@ unit:
 	$(PATHS) $(BIN)pytest -n 2 -m "not pages" -q
 # Each checked cell, rerun at the quick profile, prints what is stored
 notebooks:
-	HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q -p no:cacheprovider \
-	    -o filterwarnings=default --nbval-lax --nbval-current-env notebooks
+	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \
+	    -o filterwarnings=default -p nbval_verdicts --nbval-lax --nbval-current-env notebooks
 pages:
 	$(PATHS) $(BIN)pytest -m pages -q tests/test_pages.py
 

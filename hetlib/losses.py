@@ -4,8 +4,9 @@ Every loss takes the margin of Eq. (15) from y1 to y2,
 
     h = beta log pi(y2) / pi_ref(y2) - beta log pi(y1) / pi_ref(y1),
 
-one number a comparison, and returns the mean over the batch. A reward model is trained with
-the same losses: put r(y2) - r(y1) in the place of h.
+one number a comparison, and returns the mean over the batch, or with ``reduction="none"`` the
+loss of each comparison. A reward model is trained with the same losses: put r(y2) - r(y1) in
+the place of h.
 
 All are finite with finite gradients for |h| up to 1e4 in float32.
 """
@@ -58,22 +59,29 @@ def _number(name: str, value: float, *, positive: bool) -> float:
     return number
 
 
-def dpo(h: Tensor, preferred: Tensor) -> Tensor:
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction not in ("mean", "none"):
+        raise ValueError(f"reduction is {reduction!r}; it must be 'mean' or 'none'")
+    return loss.mean() if reduction == "mean" else loss
+
+
+def dpo(h: Tensor, preferred: Tensor, reduction: str = "mean") -> Tensor:
     """The DPO loss, Eq. (6).
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         preferred: 1 where y2 won, 0 where y1 won, shape (batch,).
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
         Mean of -log sigma(h) over wins of y2 and -log sigma(-h) over wins of y1; a scalar.
 
     Raises:
-        ValueError: wrong shapes or dtypes, or labels other than 0 and 1.
+        ValueError: wrong shapes or dtypes, labels other than 0 and 1, or an unknown reduction.
     """
     h = _margin(h)
     won = _binary("preferred", preferred, 1, h)
-    return -logsigmoid(torch.where(won, h, -h)).mean()  # Eq. (6)
+    return _reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
 
 
 def corrected(
@@ -83,6 +91,7 @@ def corrected(
     alpha: float = 1.0,
     eps: float = 1e-6,
     clamp: float | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """First-order corrected DPO, Eq. (14) to (16).
 
@@ -102,13 +111,15 @@ def corrected(
         eps: Floor of the stabilised logarithm, log max(z, eps), of Section 5.1.
         clamp: Limit of |sigma''(h) V / 2| before it is multiplied by alpha. None: no limit,
             as in the paper; the released code has 0.1.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
         Mean negative log-likelihood; a scalar.
 
     Raises:
         ValueError: wrong shapes or dtypes, labels other than 0 and 1, a variance that is
-            negative or not finite, alpha < 0, eps not in (0, 1), or clamp <= 0.
+            negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0, or an unknown
+            reduction.
     """
     h = _margin(h)
     won = _binary("preferred", preferred, 1, h)
@@ -137,7 +148,7 @@ def corrected(
     # Logarithms are added, so that the gradient survives where sigma(t) rounds to 1.
     logz = logsigmoid(t) + torch.log(torch.where(positive, factor, 1.0))
     floor = torch.full_like(h, math.log(eps))
-    return -torch.maximum(torch.where(positive, logz, floor), floor).mean()
+    return _reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
 
 
 def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -146,7 +157,9 @@ def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
     return o.all(dim=1), ~o.any(dim=1), o.shape[1]
 
 
-def agreement(h: Tensor, votes: Tensor, as_released: bool = False) -> Tensor:
+def agreement(
+    h: Tensor, votes: Tensor, as_released: bool = False, reduction: str = "mean"
+) -> Tensor:
     """The consistent loss of Proposition 6.1: DPO at temperature 1 / |U| on unanimous votes.
 
     With one type it is the DPO loss.
@@ -156,18 +169,19 @@ def agreement(h: Tensor, votes: Tensor, as_released: bool = False) -> Tensor:
         votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
         as_released: Score the votes for y1 by sigma(|U| (1 - h)), as the released code does,
             where the proposition has sigma(-|U| h). Not consistent; for comparison only.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
         Mean over the whole batch, as in Eq. (17): a comparison with disagreement counts 0.
 
     Raises:
-        ValueError: wrong shapes or dtypes, or votes other than 0 and 1.
+        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
     """
     h = _margin(h)
     ones, zeros, types = _unanimous(votes, h)
     t = torch.where(ones, h, 1 - h if as_released else -h)
     loss = -logsigmoid(types * t)  # Prop. 6.1
-    return torch.where(ones | zeros, loss, 0.0).mean()
+    return _reduce(torch.where(ones | zeros, loss, 0.0), reduction)
 
 
 class _TailIntegral(torch.autograd.Function):
@@ -236,7 +250,7 @@ def tail_integral(h: Tensor, types: int) -> Tensor:
     return torch.where(h >= 0, right, left)
 
 
-def integral(h: Tensor, votes: Tensor) -> Tensor:
+def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     """The consistent loss of Proposition B.3, on unanimous votes, for every number of types.
 
     With one type it is the DPO loss less 1. It is convex in h, and grows like
@@ -247,12 +261,13 @@ def integral(h: Tensor, votes: Tensor) -> Tensor:
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
         Mean over the whole batch, as in Eq. (17): a comparison with disagreement counts 0.
 
     Raises:
-        ValueError: wrong shapes or dtypes, or votes other than 0 and 1.
+        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
     """
     h = _margin(h)
     ones, zeros, types = _unanimous(votes, h)
@@ -263,4 +278,4 @@ def integral(h: Tensor, votes: Tensor) -> Tensor:
     slope = (p + p ** (1 - types)) / (1 + p) ** 2  # -d loss / dt at t = -limit
     loss: Tensor = _TailIntegral.apply(t.clamp(min=-limit), types)  # type: ignore[no-untyped-call]
     loss = loss + slope * (-limit - t).clamp(min=0.0)
-    return torch.where(ones | zeros, loss, 0.0).mean()
+    return _reduce(torch.where(ones | zeros, loss, 0.0), reduction)

@@ -1,21 +1,40 @@
-"""Survey questions as answer shares by type, and rewards from shares (Appendix D)."""
+"""Reading surveys: questions by type from .sav and .csv files, nothing dropped silently.
+
+The steps are those of Appendix D and of the code released with the paper; each exclusion is
+a parameter, and whatever is left out is named and counted.
+"""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hetlib import validate
-from hetlib.preferences import Population
+from hetlib.survey_questions import (
+    Question as Question,
+)
+from hetlib.survey_questions import (
+    luce_shepard_rewards as luce_shepard_rewards,
+)
+from hetlib.survey_questions import (
+    pairwise as pairwise,
+)
+from hetlib.survey_questions import (
+    question as question,
+)
+from hetlib.respondents import Respondents
 from hetlib.survey_files import Column, SurveyFile, open_file
+from hetlib.survey_tables import (
+    anes96 as anes96,
+    nonvoters as nonvoters,
+    pew_examples as pew_examples,
+)
 from hetlib.validate import Array
 
 #: Columns that are no questions, as shell patterns: those that the released code leaves out.
@@ -24,160 +43,6 @@ NOT_QUESTIONS = (
     "LANG_W*", "FORM_W*", "XTABLET_W*", "TECHHELP_W*", "SMARTPHONE_W*", "SNSUSE_W*",
     "DIGCONF_W*",
 )  # fmt: skip
-
-
-def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
-    """Rewards under the Luce-Shepard model, Eq. (27): log shares, centred by type.
-
-    Args:
-        shares: Share of each type that chose each option, shape (..., types, options); rows
-            sum to 1 (or count answers: they are normalised).
-        floor: Shares below it are lifted to it, because log 0 is not a reward.
-
-    Returns:
-        Rewards with mean 0 in each row, the shape of ``shares``.
-
-    Raises:
-        ValueError: a negative or non-finite share, a row without answers, or a floor
-            outside (0, 1).
-    """
-    s = validate.array("shares", shares, max(np.ndim(shares), 2))
-    if (s < 0).any():
-        where = [int(k) for k in np.argwhere(s < 0)[0]]
-        raise ValueError(f"shares{where} is {s[tuple(where)]}; shares must be non-negative")
-    total = s.sum(axis=-1, keepdims=True)
-    if (total <= 0).any():
-        where = [int(k) for k in np.argwhere(total[..., 0] <= 0)[0]]
-        raise ValueError(f"shares{where} sums to 0; a type needs at least one answer")
-    floor = validate.positive("floor", floor)
-    if floor >= 1:
-        raise ValueError(f"floor is {floor}; it must be below 1")
-    logs = np.log(np.maximum(s / total, floor))
-    return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """The answers to one question, by type.
-
-    Attributes:
-        name: Its column.
-        options: Labels of the options, in the order of their codes.
-        shares: Share of each type that chose each option, shape (types, options).
-        masses: Share of each type among the respondents, shape (types,).
-        n: Respondents counted.
-        types: Names of the types.
-        text: What the file calls the question.
-        counts: Respondents by type and option, shape (types, options), or None if only
-            shares are known.
-        weights: Sums of their weights, same shape, or None.
-        squares: Sums of their squared weights, same shape, or None; for resampling.
-    """
-
-    name: str
-    options: tuple[str, ...]
-    shares: Array
-    masses: Array
-    n: int
-    types: tuple[str, ...] = ()
-    text: str = ""
-    counts: Array | None = field(default=None, repr=False)
-    weights: Array | None = field(default=None, repr=False)
-    squares: Array | None = field(default=None, repr=False)
-
-    def rewards(self, floor: float = 1e-15) -> Array:
-        """Luce-Shepard rewards, shape (types, options)."""
-        return luce_shepard_rewards(self.shares, floor)
-
-    def population(self, floor: float = 1e-15) -> Population:
-        """The types with their rewards and masses: a Bradley-Terry population."""
-        return Population(self.rewards(floor), self.masses)
-
-    def select(self, types: Sequence[str]) -> Question:
-        """The question as answered by some of the types, masses renormalised.
-
-        Raises:
-            ValueError: no types, or one that nobody belongs to.
-        """
-        missing = [t for t in types if t not in self.types]
-        if missing or not types:
-            raise ValueError(
-                f"{self.name}: nobody belongs to type {missing[0]!r}; types are {list(self.types)}"
-                if missing
-                else f"{self.name}: types must name at least one of {list(self.types)}"
-            )
-        k = [self.types.index(t) for t in types]
-        tables = {
-            name: None if table is None else table[k]
-            for name, table in (
-                ("counts", self.counts), ("weights", self.weights), ("squares", self.squares)
-            )
-        }  # fmt: skip
-        n = self.n if self.counts is None else int(self.counts[k].sum())
-        masses = self.masses[k] / self.masses[k].sum()
-        return replace(
-            self, types=tuple(types), shares=self.shares[k], masses=masses, n=n, **tables
-        )
-
-    def drop_options(self, least: float) -> Question:
-        """The question without options that some type chose with a share below ``least``.
-
-        Raises:
-            ValueError: fewer than two options would remain.
-        """
-        keep = (self.shares >= least).all(axis=0)
-        if keep.sum() < 2:
-            raise ValueError(f"{self.name}: fewer than two options have shares of {least} or more")
-        shares = self.shares[:, keep] / self.shares[:, keep].sum(axis=1, keepdims=True)
-        options = tuple(o for o, k in zip(self.options, keep, strict=True) if k)
-        tables = {
-            name: None if table is None else table[:, keep]
-            for name, table in (
-                ("counts", self.counts), ("weights", self.weights), ("squares", self.squares)
-            )
-        }  # fmt: skip
-        return replace(self, options=options, shares=shares, **tables)
-
-
-def question(
-    name: str,
-    options: Sequence[str],
-    types: Sequence[str],
-    weights: ArrayLike,
-    counts: ArrayLike | None = None,
-    squares: ArrayLike | None = None,
-    text: str = "",
-) -> Question:
-    """A question from a table of weighted answers.
-
-    Args:
-        name: What to call it.
-        options: Labels of the options.
-        types: Names of the types.
-        weights: Sums of weights by type and option, shape (types, options).
-        counts: Respondents, same shape; the weights themselves if None (each counted once).
-        squares: Sums of squared weights, same shape; as ``counts`` if None.
-        text: A longer name.
-
-    Raises:
-        ValueError: a table of another shape, negative entries, or a type without answers.
-    """
-    W = validate.array(f"weights of {name}", weights, 2)
-    if W.shape != (len(types), len(options)):
-        raise ValueError(
-            f"weights of {name} has shape {W.shape}, not {(len(types), len(options))}"
-        )
-    if (W < 0).any() or (W.sum(axis=1) <= 0).any():
-        raise ValueError(f"weights of {name} must not be negative, nor 0 for a whole type")
-    C = W if counts is None else validate.array(f"counts of {name}", counts, 2)
-    S = C if squares is None else validate.array(f"squares of {name}", squares, 2)
-    for label, table in (("counts", C), ("squares", S)):
-        if table.shape != W.shape:
-            raise ValueError(f"{label} of {name} has shape {table.shape}, not {W.shape}")
-    total = W.sum(axis=1)
-    n = round(float(C.sum()))
-    shares, masses = W / total[:, None], total / total.sum()
-    return Question(name, tuple(options), shares, masses, n, tuple(types), text, C, W, S)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +56,8 @@ class Survey:
         rows: Respondents in the file.
         untyped: Respondents left out because their type is empty or refused.
         unweighted: Respondents left out because their weight is empty.
+        others: Respondents of types that were not asked for.
+        notes: What was left out of a question, by name.
         absent: Types that the file labels and nobody belongs to.
         weight: The weight column, or "" if each respondent counts once.
     """
@@ -201,6 +68,8 @@ class Survey:
     rows: int
     untyped: int = 0
     unweighted: int = 0
+    others: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     weight: str = ""
 
@@ -227,9 +96,180 @@ class Survey:
         for number, what in (
             (self.untyped, "respondents without a type"),
             (self.unweighted, "respondents without a weight"),
+            (self.others, "respondents of other types"),
             (len(self.absent), f"labelled types that nobody belongs to: {self.absent}"),
         ):
             lines += [f"left out: {number} {what}"] if number else []
         lines.append(f"{len(self.questions)} questions; {len(self.skipped)} columns skipped")
         lines += [f"  {count:5d} {reason}" for reason, count in sorted(self.reasons().items())]
+        lines += [f"  note on {name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
+
+
+def read_survey(
+    path: str | Path,
+    types: str | Sequence[str] = "F_PARTYSUM_FINAL",
+    weight: str | Literal[False] | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    refused: Sequence[float] = (99,),
+    min_options: int = 3,
+    min_per_option: float = 100,
+    not_questions: Sequence[str] = NOT_QUESTIONS,
+    empty: Literal["drop", "count"] = "drop",
+    unlabelled: Literal["skip", "drop"] = "skip",
+    labels: Mapping[str, Mapping[float, str]] | None = None,
+    memory: int = 2**28,
+) -> Survey:
+    """Read the questions of a survey with the shares of each type.
+
+    Args:
+        path: A .sav or .csv file.
+        types: Column whose codes are the user types, or several: their combinations.
+        weight: Weight column, or a wave name such as "W83" for WEIGHT_W83. None finds the
+            file's one column WEIGHT_*, or among several the one of the wave in the file's
+            name. False counts each respondent once.
+        only: Types to keep, by name; all if None.
+        refused: Codes that mean "refused", in answers and in types.
+        min_options: A question needs as many options that somebody chose.
+        min_per_option: ... and on average as many respondents an option.
+        not_questions: Shell patterns of columns that are no questions.
+        empty: Whether people with an empty answer are dropped, as the paper says, or still
+            count in the masses and respondents of the question, as in the released code;
+            then a type without any answer gets equal shares.
+        unlabelled: What a code without a label does: skip the question, as the released code
+            does, or drop those answers.
+        labels: Labels of codes by column, instead of the file's. Without labels a .sav
+            column is skipped; in a CSV file, which has none, a code is its own label.
+        memory: Bytes that a batch of columns may take.
+
+    Returns:
+        The questions in the file's order; iterate over it. It also names each column that
+        was skipped, and why.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a survey; a type or weight column that is missing or of the wrong
+            kind; negative weights or all zero; nobody of a type in ``only``; a bad setting.
+    """
+    if empty not in ("drop", "count"):
+        raise ValueError(f"empty is {empty!r}; it must be 'drop' or 'count'")
+    if unlabelled not in ("skip", "drop"):
+        raise ValueError(f"unlabelled is {unlabelled!r}; it must be 'skip' or 'drop'")
+    file = open_file(path)
+    if labels is not None:
+        file = replace(file, labels={k: dict(v) for k, v in labels.items()})
+    type_columns = [types] if isinstance(types, str) else list(types)
+    people = Respondents.of(file, type_columns, weight, only, refused)
+    aside = {*type_columns, people.weight_column}
+    skipped: dict[str, str] = {}
+    names = []
+    for name in file.columns:
+        if name in aside:
+            skipped[name] = "type or weight column"
+        elif any(fnmatchcase(name, pattern) for pattern in not_questions):
+            skipped[name] = "not a question"
+        elif file.labelled and not file.labels.get(name):
+            skipped[name] = "no value labels"
+        else:
+            names.append(name)
+    rules = _Rules(tuple(refused), min_options, min_per_option, empty, unlabelled)
+    found, notes = [], {}
+    for name, column in file.read(names, memory):
+        result, remark = _question(name, column, file, people, rules)
+        if result is None:
+            skipped[name] = remark
+            continue
+        found.append(result)
+        if remark:
+            notes[name] = remark
+    return Survey(
+        questions=tuple(found),
+        skipped={name: skipped[name] for name in file.columns if name in skipped},
+        types=people.types,
+        rows=file.rows,
+        untyped=people.untyped,
+        unweighted=people.unweighted,
+        others=people.others,
+        notes=notes,
+        absent=people.absent,
+        weight=people.weight_column,
+    )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What makes a column a question."""
+
+    refused: tuple[float, ...]
+    min_options: int
+    min_per_option: float
+    empty: str
+    unlabelled: str
+
+
+def _question(
+    name: str, column: Column, file: SurveyFile, people: Respondents, rules: _Rules
+) -> tuple[Question | None, str]:
+    """The question in a column and a note, or None and why there is no question."""
+    if column.dtype == object:
+        return None, "text where codes are expected"
+    values = np.asarray(column, dtype=np.float64)
+    asked = (people.index >= 0) & ~np.isin(values, rules.refused)
+    answered = asked & ~np.isnan(values)
+    codes, index = _distinct(values[answered])
+    labels = file.labels.get(name) or ({} if file.labelled else {c: f"{c:g}" for c in codes})
+    note = ""
+    if strange := [float(c) for c in codes if c not in labels]:
+        if rules.unlabelled == "skip":
+            return None, f"code without a label: {strange[0]:g}"
+        without = np.isin(values, strange)
+        note = f"{(answered & without).sum()} answers dropped: codes without a label"
+        answered &= ~without
+        codes, index = _distinct(values[answered])
+    n = int(asked.sum() if rules.empty == "count" else len(index))
+    if not people.weights[answered].sum() > 0:
+        return None, "no answers"
+    if len(codes) < rules.min_options:
+        return None, f"fewer than {rules.min_options} options"
+    if n < rules.min_per_option * len(codes):
+        return None, f"fewer than {rules.min_per_option:g} respondents an option"
+    shape = (len(people.types), len(codes))
+    cell = people.index[answered] * shape[1] + index
+    w = people.weights[answered]
+
+    def table(each: Array | None) -> Array:
+        sums = np.bincount(cell, weights=each, minlength=shape[0] * shape[1])
+        return sums.reshape(shape).astype(np.float64)
+
+    C, W, S = table(None), table(w), table(w * w)
+    options = [labels[float(c)] for c in codes]
+    text = file.texts.get(name, "")
+    total = W.sum(axis=1, keepdims=True)
+    present = total[:, 0] > 0
+    silent = [t for t, k in zip(people.types, present, strict=True) if not k]
+    if rules.empty == "count":  # as the released code: everybody has a mass, and some shares
+        shares = np.where(total > 0, W / np.where(total > 0, total, 1), 1 / shape[1])
+        mass = np.bincount(people.index[asked], people.weights[asked], minlength=shape[0])
+        if silent:
+            note = f"{note}; equal shares for {silent}, who gave no answer".lstrip("; ")
+        masses = np.asarray(mass / mass.sum())
+        return Question(
+            name, tuple(options), shares, masses, n, people.types, text, C, W, S
+        ), note  # fmt: skip
+    if silent:
+        note = f"{note}; no answer from {silent}".lstrip("; ")
+    kept = [t for t in people.types if t not in silent]
+    return question(name, options, kept, W[present], C[present], S[present], text), note
+
+
+def _distinct(values: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Sorted distinct codes and the place of each value among them; fast for small codes."""
+    if len(values) and values.min() >= -1000 and values.max() <= 1000:
+        whole = values.astype(np.int64)
+        if (whole == values).all():
+            there = np.bincount(whole + 1000) > 0
+            index = (np.cumsum(there) - 1)[whole + 1000]
+            return np.flatnonzero(there).astype(np.float64) - 1000, index.astype(np.int64)
+    codes, index = np.unique(values, return_inverse=True)
+    return codes.astype(np.float64), index.astype(np.int64)

@@ -27,7 +27,8 @@ def chi(votes: tuple[int, ...], z: Array) -> float:
     return float(np.prod(np.where(np.array(votes) == 1, z, 1 - z)))
 
 
-def test_prop_3_1_holds_only_up_to_an_increasing_transformation() -> None:
+def test_prop_3_1() -> None:
+    """exp(mean) passes the ordering test, and its differences change."""
     rng = np.random.default_rng(0)
     rewards = rng.normal(size=(200, 3))
     shifted = rewards + rng.normal(size=3)
@@ -48,7 +49,8 @@ def odds_product(small: float, ones: int, zeros: int, corrected: bool) -> float:
     return float(np.prod((1 - z) / z))
 
 
-def test_eq_24_works_for_sets_of_one_size_only() -> None:
+def test_eq_24() -> None:
+    """The printed condition works for sets of one size only."""
     small = 10.0 ** -np.arange(2, 6)
     assert [odds_product(e, 1, 1, corrected=False) for e in small] == pytest.approx(np.ones(4))
     diverging = [odds_product(e, 1, 2, corrected=False) for e in small]
@@ -59,7 +61,7 @@ def test_eq_24_works_for_sets_of_one_size_only() -> None:
 
 
 @pytest.mark.parametrize("types", [2, 3, 4])
-def test_theorem_6_2_holds_from_two_types_on(types: int) -> None:
+def test_theorem_6_2(types: int) -> None:
     """At one theta*, the first-order condition leaves weight on unanimous votes alone."""
     votes = list(product([0, 1], repeat=types))
     free = np.random.default_rng(types).normal(size=(4 * len(votes), types - 1))
@@ -71,7 +73,7 @@ def test_theorem_6_2_holds_from_two_types_on(types: int) -> None:
     assert support == [(0,) * types, (1,) * types]
 
 
-def test_lemma_c_1_needs_every_sampling_distribution() -> None:
+def test_lemma_c_1_hypothesis() -> None:
     """A term that is no function of h costs nothing if pairs come from the reference."""
     reference = np.array([0.5, 0.3, 0.2])
     policies = np.random.default_rng(1).dirichlet(np.ones(3), size=50)
@@ -103,7 +105,8 @@ def swap(P: Array, i: int, j: int, margin: float) -> Array:
     return np.asarray(result.x[:n])
 
 
-def test_appendix_d_delta_has_the_wrong_sign() -> None:
+def test_appendix_d_delta() -> None:
+    """As printed, the programme stops before the order has changed."""
     P = Population([[6, 1, 4], [3, 9, 4]]).pairwise()
     assert np.argmax(normalized_borda_count(P)) == 0
     printed, meant = (normalized_borda_count(P, swap(P, 0, 1, s * 1e-5)) for s in (1, -1))
@@ -116,7 +119,8 @@ TABLE_1 = np.array([[65.61, 67.55, 68.77, 68.70, 66.28], [66.63, 69.55, 75.21, 7
 TABLE_2 = np.array([[92.33, 85.38, 88.46, 89.69, 91.94], [95.26, 92.01, 94.60, 93.57, 93.87]])
 
 
-def test_llm_gain_is_in_percentage_points_and_of_8552_pairs() -> None:
+def test_llm_gain() -> None:
+    """The gain is 4.3 percentage points of 8,552 pairs."""
     for table, text in [(TABLE_1, (67.4, 71.7)), (TABLE_2, (89.6, 93.9))]:
         low, high = table.mean(1)
         assert (round(low, 1), round(high, 1)) == text
@@ -126,7 +130,8 @@ def test_llm_gain_is_in_percentage_points_and_of_8552_pairs() -> None:
     assert 2 * 8552 == 17104
 
 
-def test_prop_6_1_lacks_the_number_of_types() -> None:
+def test_prop_6_1() -> None:
+    """Given agreement, the margin is multiplied by the number of types."""
     differences = np.array([0.8, -0.3, 1.1])
     agree = np.prod(sigmoid(differences))
     given = agree / (agree + np.prod(sigmoid(-differences)))
@@ -138,7 +143,8 @@ def mean_of_eq_20(tau: float) -> float:
     return float(0.5 * np.log((4 / 9 - tau**2) / (1 / 9 - tau**2)))
 
 
-def test_eq_20_swaps_its_logits() -> None:
+def test_eq_20() -> None:
+    """The logits are swapped; their mean is half a logarithm."""
     for tau in (0.05, 0.2, 0.3):
         a, b = logit(2 / 3 + tau), logit(2 / 3 - tau)
         assert a == pytest.approx(np.log((2 / 3 + tau) / (1 / 3 - tau)))
@@ -148,7 +154,8 @@ def test_eq_20_swaps_its_logits() -> None:
 
 
 @pytest.mark.parametrize("responses", [2, 3, 4])
-def test_strategy_3_mean_reward(responses: int) -> None:
+def test_strategy_3(responses: int) -> None:
+    """Average reward over all permutations."""
     first, second = mean_of_eq_20(0.1), mean_of_eq_20(0.2)
     total = np.zeros(responses)
     for order in permutations(range(responses)):
@@ -161,14 +168,16 @@ def test_strategy_3_mean_reward(responses: int) -> None:
     assert (mean[0] == pytest.approx(second / responses)) == (responses == 2)
 
 
-def test_lemma_c_1_conditional_probability() -> None:
+def test_lemma_c_1_ratio() -> None:
+    """The conditional probability is ratio / (1 + ratio)."""
     policy = np.array([0.2, 0.5, 0.3])
     conditional, ratio = policy[1] / policy[:2].sum(), policy[1] / policy[0]
     assert conditional == pytest.approx(ratio / (1 + ratio))
     assert conditional != pytest.approx(ratio)
 
 
-def test_lemma_5_3_remainder_survives_a_vanishing_third_moment() -> None:
+def test_lemma_5_3() -> None:
+    """The remainder survives a vanishing third moment."""
     mean, sizes = 1.0, np.array([0.2, 0.1, 0.05])
     slope = sigmoid(mean) * (1 - sigmoid(mean))
     error = [np.var(sigmoid(mean + d * np.array([-1, 1]))) - slope**2 * d**2 for d in sizes]
@@ -176,7 +185,8 @@ def test_lemma_5_3_remainder_survives_a_vanishing_third_moment() -> None:
     assert error / sizes**4 == pytest.approx(np.full(3, error[-1] / sizes[-1] ** 4), rel=0.01)
 
 
-def test_prop_b_1_index_runs_round_the_other_way() -> None:
+def test_prop_b_1() -> None:
+    """The printed index runs round the other way."""
     assert [(i + 1) % 3 + 1 for i in (1, 2, 3)] == [3, 1, 2]  # printed: the predecessor
     assert [i % 3 + 1 for i in (1, 2, 3)] == [2, 3, 1]
     rewards = np.array([[1.0, 2, 3], [1, 2, 4]])
@@ -190,21 +200,29 @@ def test_prop_b_1_index_runs_round_the_other_way() -> None:
     assert forward != pytest.approx(backward, rel=0.01)
 
 
-def test_lemma_c_3_last_factor_has_the_other_sign() -> None:
+def test_lemma_c_3() -> None:
+    """The last product needs a minus sign."""
     p, q = 0.7, 0.2
     odds = (1 - p) * (1 - q) / (p * q)
     total = (1 - p) * q - odds * p * q - (1 - p) * (1 - q) / odds + p * (1 - q)
     assert total == pytest.approx(-(2 * p - 1) * (2 * q - 1))
 
 
-def test_prop_5_1_first_strategy_needs_no_continuity() -> None:
-    step = 1.0  # Pr(y2 beats y1) of the old types under a discontinuous link
-    gamma = np.array([10.0, 100.0, 1000.0])
-    pairwise = (1 - 1 / gamma) * 0.5 + step / gamma
-    assert np.all(np.abs(pairwise - 0.5) <= 1 / (2 * gamma) + 1e-15)
+@pytest.mark.parametrize("gamma", [2.0, 10.0, 1000.0])
+def test_strategy_1(gamma: float) -> None:
+    """No continuity needed: a step as link keeps within 1 / (2 gamma) of one half."""
+    rng = np.random.default_rng(2)
+    rewards, weights = rng.normal(size=(3, 4)), rng.dirichlet(np.ones(3))
+    scaled = np.vstack([gamma * rewards, np.zeros(4)])
+    masses = np.append(weights / gamma, 1 - 1 / gamma)
+    assert masses @ scaled == pytest.approx(weights @ rewards)
+    difference = scaled[:, :, None] - scaled[:, None, :]
+    pairwise = np.einsum("u,uij->ij", masses, (np.sign(difference) + 1) / 2)
+    assert np.abs(pairwise - 0.5).max() <= 1 / (2 * gamma) + 1e-12
 
 
-def test_prop_b_3_is_dpo_up_to_a_constant_for_one_type() -> None:
+def test_prop_b_3() -> None:
+    """For one type the loss is DPO's minus one."""
     s = np.linspace(0.05, 0.95, 19)
     integral = np.log(s) - s + 1  # of 1/t - 1 from 1 to s: negative below 1, as it should be
     assert np.all(integral < 0)
