@@ -30,7 +30,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce book run sync test lint types unit notebooks pages bench clean
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^PYTHON/,$$d' | head -17
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup: .venv/ready
 .venv/ready: pyproject.toml constraints.txt

@@ -104,6 +104,10 @@ class Correction:
         P = validate.pairwise(pairwise)
         if len(P) != self.responses:
             raise ValueError(f"pairwise has {len(P)} responses; the variance has {self.responses}")
+        return self.weighted(P)
+
+    def weighted(self, wins: Array) -> PairLoss:
+        """The same with any weights of the wins, such as counts: (..., responses, responses)."""
 
         def loss(H: Array) -> tuple[Array, Array, Array]:
             s = expit(H)
@@ -115,7 +119,7 @@ class Correction:
             p = np.where(above, p, self.eps)
             slope = np.where(above, p1 / p, 0.0)
             curve = np.where(above, p2 / p - (p1 / p) ** 2, 0.0)
-            return -P * np.log(p), -P * slope, -P * curve
+            return -wins * np.log(p), -wins * slope, -wins * curve
 
         return loss
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from hetlib import validate
 from hetlib.validate import Array
 
-#: Mean gaps below this are ties: such a pair is ranked neither way.
+#: Pairs whose mean gap is below this are tied and ranked neither way.
 TIE = 1e-12
 
 
@@ -108,9 +108,9 @@ def smallest_changes(pairwise: ArrayLike, support: float = 1e-5, margin: float =
         margin: By how much the loser must then be ahead (delta of Appendix D).
 
     Returns:
-        Entry [..., i, j]: distance for the pair in which i is ahead under the uniform
-        distribution; inf if no distribution turns it round, NaN if i is not ahead of j.
-        Shape (..., responses, responses).
+        Distances of shape (..., responses, responses). Entry (i, j) belongs to the pair in
+        which i is ahead under the uniform distribution; it is inf if no distribution turns
+        the pair round, and NaN if i is not ahead of j.
 
     Raises:
         ValueError: pairwise is not a stack of choice matrices, support is outside
@@ -227,7 +227,8 @@ def distances(
         top: Only changes that unseat the first choice count.
 
     Returns:
-        A distance for each question, inf where no distribution changes it: shape (questions,).
+        A distance for each question, inf where no distribution changes it, shape
+        (questions,).
 
     Raises:
         ValueError: as for :func:`smallest_changes`.

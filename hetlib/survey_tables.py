@@ -65,16 +65,29 @@ def pew_examples() -> list[Question]:
     return out
 
 
-def anes96() -> list[Question]:
+#: Party identification in anes96, from strong Democrat (0) to strong Republican (6).
+STRENGTH = (
+    "strong Democrat", "weak Democrat", "leaning Democrat", "independent", "leaning Republican",
+    "weak Republican", "strong Republican",
+)  # fmt: skip
+
+
+def anes96(strength: bool = False) -> list[Question]:
     """Four questions of the American National Election Study of 1996, from statsmodels.
 
-    944 respondents without weights, in three types by party identification, leaners included.
+    944 respondents without weights.
+
+    Args:
+        strength: Seven types by strength of party identification instead of three parties,
+            leaners included.
     """
     from statsmodels.datasets import anes96 as dataset
 
     data = dataset.load_pandas().data
     party = data["PID"].to_numpy()
-    index = np.where(party >= 4, 0, np.where(party <= 2, 1, 2))
+    three = np.where(party >= 4, 0, np.where(party <= 2, 1, 2))
+    types = STRENGTH if strength else PARTIES
+    index = (party if strength else three).astype(np.int64)
     scale = (
         "very liberal", "liberal", "rather liberal", "moderate", "rather conservative",
         "conservative", "very conservative",
@@ -88,8 +101,8 @@ def anes96() -> list[Question]:
     out = []
     for name, (text, first, options) in asked.items():
         codes = data[name].to_numpy().astype(np.int64) - first
-        size = len(PARTIES) * len(options)
+        size = len(types) * len(options)
         counts = np.bincount(index * len(options) + codes, minlength=size)
-        table = counts.reshape(len(PARTIES), -1).astype(np.float64)
-        out.append(question(name, options, PARTIES, table, text=text))
+        table = counts.reshape(len(types), -1).astype(np.float64)
+        out.append(question(name, options, types, table, text=text))
     return out

@@ -16,28 +16,26 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib.survey_questions import (
-    Question as Question,
-)
-from hetlib.survey_questions import (
-    luce_shepard_rewards as luce_shepard_rewards,
-)
-from hetlib.survey_questions import (
-    pairwise as pairwise,
-)
-from hetlib.survey_questions import (
-    question as question,
-)
 from hetlib.respondents import Respondents
 from hetlib.survey_files import Column, SurveyFile, open_file
-from hetlib.survey_tables import (
-    anes96 as anes96,
-    nonvoters as nonvoters,
-    pew_examples as pew_examples,
-)
+from hetlib.survey_questions import Question, luce_shepard_rewards, pairwise, question
+from hetlib.survey_tables import anes96, nonvoters, pew_examples
 from hetlib.validate import Array
 
-#: Columns that are no questions, as shell patterns: those that the released code leaves out.
+__all__ = [
+    "NOT_QUESTIONS",
+    "Question",
+    "Survey",
+    "anes96",
+    "luce_shepard_rewards",
+    "nonvoters",
+    "pairwise",
+    "pew_examples",
+    "question",
+    "read_survey",
+]
+
+#: Shell patterns of columns that are no questions, as in the released code.
 NOT_QUESTIONS = (
     "QKEY", "F_*", "*WEIGHT_*", "INTERVIEW_START_W*", "INTERVIEW_END_W*", "DEVICE_TYPE_W*",
     "LANG_W*", "FORM_W*", "XTABLET_W*", "TECHHELP_W*", "SMARTPHONE_W*", "SNSUSE_W*",

@@ -144,9 +144,9 @@ class Linked:
 
     @property
     def linked(self) -> int:
-        """Number of pairs of labels by the same person."""
-        labels = self.y1.shape[1]
-        return len(self) * labels * (labels - 1) // 2
+        """Pairs of labels by the same person, a response against itself not counted."""
+        real = (self.y1 != self.y2).sum(axis=1)
+        return int((real * (real - 1) // 2).sum())
 
     def check(self, responses: int) -> None:
         """Refuse indices that are no response.
@@ -225,8 +225,24 @@ def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0
         turned = (winner[:, a] == loser[:, b]) & (loser[:, a] == winner[:, b])
         np.add.at(both, (winner[same, a], loser[same, a]), 1)
         np.add.at(mixed, (winner[turned, a], loser[turned, a]), 1)
-    off = ~np.eye(responses, dtype=bool)
-    mixed = mixed + mixed.T
+    return moments_from_counts(both, mixed + mixed.T, prior)
+
+
+def moments_from_counts(both: Array, mixed: Array, prior: float = 0.0) -> JointMoments:
+    """:func:`tabular_moments` from how often each pair of answers was given.
+
+    Args:
+        both: both[i, j]: how often one person preferred y_i to y_j twice.
+        mixed: How often one person answered once each way; symmetric.
+        prior: Fair-coin linked pairs added to each pair.
+
+    Returns:
+        The moments; J1 = J2 = 1/4 on the diagonal.
+
+    Raises:
+        ValueError: no linked labels for some pair while ``prior`` is 0.
+    """
+    off = ~np.eye(len(both), dtype=bool)
     used = int((both * off).sum() + np.triu(mixed, 1).sum())
     total = both + both.T + mixed + prior
     if (total[off] == 0).any():

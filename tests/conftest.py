@@ -7,7 +7,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
+
+# The same examples at every run, and no time limit: machines differ.
+settings.register_profile("book", deadline=None, derandomize=True)
+settings.load_profile("book")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import permutations, product
 from math import factorial
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
+from scipy.stats import binom
 
 from hetlib import Population, normalized_borda_count
 from hetlib.validate import Array
@@ -219,6 +221,30 @@ def test_strategy_1(gamma: float) -> None:
     difference = scaled[:, :, None] - scaled[:, None, :]
     pairwise = np.einsum("u,uij->ij", masses, (np.sign(difference) + 1) / 2)
     assert np.abs(pairwise - 0.5).max() <= 1 / (2 * gamma) + 1e-12
+
+
+def test_strategy_2() -> None:
+    """A dictator names a given order in a sixth of the profiles; a vote can ruin a learner."""
+    orders = list(permutations(range(3)))
+    profiles = list(product(orders, repeat=2))
+    hits = sum(profile[0] == orders[0] for profile in profiles)
+    assert Fraction(hits, len(profiles)) == Fraction(1, 6)
+    for K in (1, 2, 10):
+        epsilon = Fraction(5, 18 * (K + 1))
+        assert 1 - 3 * epsilon == Fraction(1, 6) + 3 * K * epsilon
+        assert epsilon < Fraction(1, 3 * (K + 1))  # printed
+    right = 1 / 6 + 0.05  # better than chance, with one favourite mistake
+    assert binom.sf(50, 101, right) < 1e-6 < right
+
+
+def test_prop_5_2() -> None:
+    """Eq. (20) at two values of tau: equal probabilities, different variances."""
+    variances = []
+    for tau in (0.1, 0.3):
+        rewards = np.array([logit(2 / 3 + tau), logit(2 / 3 - tau)])
+        assert sigmoid(rewards).mean() == pytest.approx(2 / 3)
+        variances.append(rewards.var())
+    assert variances[1] > 1.5 * variances[0]
 
 
 def test_prop_b_3() -> None:

@@ -116,7 +116,9 @@ def build(path: Path) -> dict[str, object]:
 
     rows = []
     for q in read:
-        assert q.counts is not None and q.weights is not None and q.squares is not None
+        assert q.counts is not None
+        assert q.weights is not None
+        assert q.squares is not None
         rows.append(
             {
                 "name": q.name,

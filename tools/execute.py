@@ -98,11 +98,12 @@ def run(name: str, into: Path, profile: str, extra: list[str], position: int) ->
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin is not None
-    process.stdin.write(nbformat.writes(nb))
-    process.stdin.close()
-    log = watch(process, name, position)
-    if process.wait():
+    with process:
+        assert process.stdin is not None
+        process.stdin.write(nbformat.writes(nb))
+        process.stdin.close()
+        log = watch(process, name, position)
+    if process.returncode:
         return f"{log}\nAs far as it came: {scratch.relative_to(ROOT)}"
     done = nbformat.read(scratch, as_version=4)
     modules = json.loads(done.cells.pop().outputs[-1].text)

@@ -26,7 +26,7 @@ def as_terminal(outputs: list[NotebookNode]) -> list[NotebookNode]:
     for out in joined:
         if out.output_type == "stream":
             out.text = re.sub(r"[^\n]*\r(?!\n)", "", out.text)
-    return [out for out in joined if out.get("text") != ""]
+    return [out for out in joined if out.get("text", "-").strip()]  # a bar leaves blanks
 
 
 def tidy(nb: NotebookNode, provenance: dict[str, object] | None = None) -> NotebookNode:

@@ -1,0 +1,193 @@
+"""Figure 4 of the paper: ours against the released code, run as it is.
+
+    python benchmarks/ring.py                           ours alone
+    python benchmarks/ring.py path/to/dahp              both; tens of minutes
+    python benchmarks/ring.py path/to/dahp --part 0.01  both, on a hundredth of the work
+
+The path is a checkout of https://github.com/arashne/dahp; it needs tensorboardX. Only what
+its README says to edit is edited, in a copy: the method, and alpha. Each method is its own
+process on one thread, five in all: DPO, corrected with alpha = 1 and 2, consistent, NBC,
+with 500,000 comparisons each. Time counts from the start of Python to the trained policy,
+data included. Methods of the released code that were done before a stop are not run again.
+
+The processor time is what is compared: on a busy machine wall time says how busy it was.
+Results go to results/benchmark-ring.json, those of --part to the terminal only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+DONE = ROOT / "_build" / "bench-ring"
+SIZE, STEPS, BORDA_STEPS = 500_000, 10_000, 100_000
+#: Class of the released code and alpha, by method.
+RELEASED = {
+    "dpo": ("DPO", 1),
+    "corrected_1": ("EstVarCorrectedDPO", 1),
+    "corrected_2": ("EstVarCorrectedDPO", 2),
+    "consistent": ("ShiraliEtAl", 1),
+    "nbc": ("NBC", 1),
+}
+
+
+def timed(command: list[str], **options: Any) -> dict[str, Any]:
+    """Run a process; its wall and processor time in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **options)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    today = datetime.date.today().isoformat()
+    return {"wall_s": wall, "cpu_s": cpu, "date": today, "output": done.stdout}
+
+
+def released(checkout: Path, method: str, part: float) -> dict[str, Any]:
+    """One method of the released code: times and its policy by prompt and response."""
+    solver, alpha = RELEASED[method]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(checkout / "first-order-correction-of-dpo", copy)
+        (copy / "data").mkdir(exist_ok=True)
+        script = copy / "scripts" / "run_offline_simulator_trainer.py"
+        text = script.read_text()
+        changes = {
+            "solver_class = ShiraliEtAl": f"solver_class = {solver}",
+            "var_multiplier=1.,": f"var_multiplier={alpha}.,",
+        }
+        if part != 1:
+            changes |= {
+                "dataset_size=500000": f"dataset_size={round(SIZE * part)}",
+                "n_step = 100000": f"n_step = {round(BORDA_STEPS * part)}",
+                "n_step = 10000\n": f"n_step = {round(STEPS * part)}\n",
+            }
+        for old, new in changes.items():
+            if old not in text:
+                raise ValueError(f"{script.name} has no line with {old!r}; another version?")
+            text = text.replace(old, new)
+        script.write_text(text)
+        path = os.pathsep.join([str(copy), os.environ.get("PYTHONPATH", "")])
+        env = os.environ | {"PYTHONPATH": path, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+        found = timed([sys.executable, script.name], cwd=script.parent, env=env)
+        del found["output"]
+        return found | {"table": stored_policy(copy / "data").tolist()}
+
+
+def stored_policy(folder: Path) -> np.ndarray:
+    """The policy, or the scores of NBC, that the released code has saved."""
+    import torch
+
+    file = next(f for f in folder.rglob("policies.*") if "ref_policy" not in f.name)
+    stored = torch.load(file, weights_only=False)
+    if "scores_sa" in stored:
+        return stored["scores_sa"].double().numpy()
+    w = {key: value.double().numpy() for key, value in stored["logits_na_state_dict"].items()}
+    out = np.tanh(w["0.weight"].T + w["0.bias"])  # a one-hot prompt picks a row
+    out = np.tanh(out @ w["2.weight"].T + w["2.bias"])
+    out = np.exp(out @ w["4.weight"].T + w["4.bias"])
+    return out / out.sum(axis=1, keepdims=True)
+
+
+def ours(method: str, size: int, seed: int) -> list[list[float]]:
+    """The same with hetlib's direct route, every prompt on its own."""
+    from hetlib import tabular
+    from hetlib.ring import RingEnvironment
+
+    ring = RingEnvironment()
+    rng = np.random.default_rng(seed)
+    if method == "consistent":
+        second, first = tabular.unanimous_counts(ring.sample_votes(size, rng))
+        return tabular.fit_agreement(second + first, 3).policy.tolist()
+    if method.startswith("corrected"):
+        linked = ring.sample(size, rng, labels=2)
+        moments = tabular.linked_moments(linked)
+        wins = tabular.win_counts(replace(linked, votes=linked.votes[:, :1]))
+        return tabular.fit_corrected(wins, moments, float(method[-1])).policy.tolist()
+    wins = tabular.win_counts(ring.sample(size, rng))
+    table = tabular.counted_borda(wins) if method == "nbc" else tabular.fit_dpo(wins).policy
+    return table.tolist()
+
+
+def measure_ours(method: str, part: float) -> dict[str, Any]:
+    """Median over five processes, each with another seed."""
+    runs = []
+    for seed in range(5):
+        command = [sys.executable, __file__, "--ours", method, "--part", str(part)]
+        env = os.environ | {"OMP_NUM_THREADS": "1", "HETLIB_BENCH_SEED": str(seed)}
+        runs.append(timed(command, env=env))
+    tables = [json.loads(run.pop("output")) for run in runs]
+    middle = {key: float(np.median([run[key] for run in runs])) for key in ("wall_s", "cpu_s")}
+    return middle | {"date": runs[0]["date"], "tables": tables}
+
+
+def judge(method: str, table: Any, offsets: bool) -> float:
+    """TV of the 1-D policy to pi*; for NBC the mean error of the 1-D counts."""
+    from hetlib.ring import RingEnvironment, by_offset
+
+    ring = RingEnvironment()
+    line = (np.asarray(table) if offsets else by_offset(table)).mean(axis=0)
+    if method == "nbc":
+        return float(abs(line - ring.borda()).mean())
+    return float(abs(line - ring.best()).sum() / 2)
+
+
+def main() -> None:
+    """Measure, print, store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkout", nargs="?", type=Path, help="a checkout of the released code")
+    parser.add_argument("--part", type=float, default=1.0, help="share of comparisons and steps")
+    parser.add_argument("--ours", choices=RELEASED, help=argparse.SUPPRESS)
+    parser.add_argument("--finished", action="store_true", help="only what was run before")
+    options = parser.parse_args()
+    if options.ours:
+        seed = int(os.environ["HETLIB_BENCH_SEED"])
+        print(json.dumps(ours(options.ours, round(SIZE * options.part), seed)))
+        return
+    from hetlib.ring_runs import device
+    from hetlib.runs import save_result
+
+    rows: dict[str, Any] = {}
+    for method in RELEASED:
+        here = measure_ours(method, options.part)
+        rows[method] = {
+            "ours": {key: here[key] for key in ("wall_s", "cpu_s", "date")}
+            | {"error": [judge(method, table, True) for table in here["tables"]]}
+        }
+        file = DONE / f"{method}.json"
+        there = None
+        if options.checkout and options.part == 1 and file.exists():
+            there = json.loads(file.read_text())
+        elif options.checkout and not options.finished:
+            there = released(options.checkout, method, options.part)
+            if options.part == 1:
+                DONE.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(there))
+        line = f"{method:12s} ours {here['cpu_s']:6.2f} s"
+        if there:
+            rows[method]["released"] = {key: there[key] for key in ("wall_s", "cpu_s", "date")}
+            rows[method]["released"]["error"] = judge(method, there["table"], False)
+            ratio = there["cpu_s"] / here["cpu_s"]
+            line += f", released {there['cpu_s']:7.1f} s of processor time: {ratio:6.0f} times"
+        print(line, flush=True)
+    if options.checkout and options.part == 1:
+        settings = {"comparisons": SIZE, "steps": STEPS, "threads": 1} | device()
+        save_result(ROOT / "results" / "benchmark-ring.json", settings, rows)
+
+
+if __name__ == "__main__":
+    main()

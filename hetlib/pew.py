@@ -1,0 +1,216 @@
+"""The study of Section 7.1 on a folder of Pew's respondent files, claim by claim.
+
+The files need a free registration with Pew and may not be redistributed, so the book runs
+this only where a reader has them; tests run it on synthetic waves of the same schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetlib import borda, progress, sensitivity, surveys
+from hetlib.survey_questions import Question
+from hetlib.surveys import Survey
+from hetlib.validate import Array
+
+Bools = NDArray[np.bool_]
+
+#: Waves of the American Trends Panel that Appendix D lists.
+WAVES = (
+    "W35", "W52", "W79", "W83", "W99", "W109", "W111", "W112", "W114", "W119", "W120", "W121",
+    "W126", "W127", "W128", "W129", "W130", "W131", "W132",
+)  # fmt: skip
+EXAMPLES = {
+    "fig-6-discrepancy": "BIDENADM_W83",
+    "fig-7-discrepancy": "COVIDEGFP_a_W114",
+    "fig-8-discrepancy": "EVCAR2_W128",
+    "fig-9-discrepancy": "FAVPOL_HARRIS_W130",
+    "fig-10-discrepancy": "FAVPOL_BIDEN_W130",
+}
+CAR = "EVCAR2_W128"
+
+
+def find_waves(folder: str | Path, waves: Sequence[str] = WAVES) -> dict[str, Path]:
+    """The file of each wave in a folder or below it, by the wave's name in the file's name.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: a wave has no .sav file there, or several.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    found: dict[str, list[Path]] = {wave: [] for wave in waves}
+    for path in sorted(folder.rglob("*.sav")):
+        name = re.search(r"(?<![A-Za-z])W\d+(?!\d)", path.stem)
+        if name and name[0] in found:
+            found[name[0]].append(path)
+    if missing := [wave for wave, paths in found.items() if not paths]:
+        raise ValueError(f"{folder} has no .sav file of {', '.join(missing)}")
+    if double := [wave for wave, paths in found.items() if len(paths) > 1]:
+        raise ValueError(f"{folder} has several .sav files of {', '.join(double)}")
+    return {wave: paths[0] for wave, paths in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Questions of many files and the smallest changes of their rankings.
+
+    Attributes:
+        surveys: What was read, by wave.
+        questions: The questions of all waves.
+        attempted: Whether a question has enough respondents an option to be attempted.
+        tv: Smallest distance that changes the ranking; inf if none does or not attempted.
+        top: The same for the first choice.
+        moved: Whether the first choice differs at the distribution that ``tv`` belongs to.
+        agree: Whether Borda count and average reward rank alike.
+    """
+
+    surveys: dict[str, Survey]
+    questions: tuple[Question, ...]
+    attempted: Bools
+    tv: Array
+    top: Array
+    moved: Bools
+    agree: Bools
+
+    @property
+    def changed(self) -> int:
+        """Questions whose ranking can be changed."""
+        return int(np.isfinite(self.tv).sum())
+
+    @property
+    def median(self) -> float:
+        """Median distance of the questions that can be changed; NaN if there are none."""
+        finite = self.tv[np.isfinite(self.tv)]
+        return float(np.median(finite)) if len(finite) else float("nan")
+
+    def __getitem__(self, name: str) -> Question:
+        """The question called ``name``."""
+        for q in self.questions:
+            if q.name == name:
+                return q
+        raise KeyError(f"no question {name} among {len(self.questions)}")
+
+
+def study(
+    paths: dict[str, Path],
+    refused: Sequence[float] = (99,),
+    min_per_option: float = 100,
+    empty: str = "count",
+) -> Study:
+    """Read the waves and find the smallest change of each ranking, as the released code does.
+
+    That code counts every question with three options or more, attempts those with at least
+    ``min_per_option`` respondents an option, and calls the others unchanged.
+
+    Args:
+        paths: Files by wave, as :func:`find_waves` gives them.
+        refused: Codes that mean "refused".
+        min_per_option: Respondents an option that a question needs to be attempted.
+        empty: What people with an empty answer count for, see ``read_survey``.
+
+    Raises:
+        ValueError: as for ``read_survey``, or no questions at all.
+    """
+    if empty not in ("drop", "count"):
+        raise ValueError(f"empty is {empty!r}; it must be 'drop' or 'count'")
+    read = {
+        wave: surveys.read_survey(
+            path,
+            weight=f"WEIGHT_{wave}",
+            refused=refused,
+            min_per_option=0,
+            empty="count" if empty == "count" else "drop",
+        )
+        for wave, path in progress.track(paths.items(), "waves")
+    }
+    questions = tuple(q for survey in read.values() for q in survey)
+    if not questions:
+        raise ValueError("the files have no question with three options or more")
+    P = [surveys.pairwise(q.shares, q.masses) for q in questions]
+    attempted = np.array([q.n >= min_per_option * len(q.options) for q in questions])
+    tv = np.where(attempted, sensitivity.distances(P), np.inf)
+    top = np.where(attempted, sensitivity.distances(P, top=True), np.inf)
+    agree = np.array([
+        borda.same_order(p.mean(axis=1), q.population().mean_reward())
+        for p, q in zip(P, questions, strict=True)
+    ])  # fmt: skip
+    moved = np.array([np.isfinite(d) and _moved(p) for p, d in zip(P, tv, strict=True)])
+    return Study(read, questions, attempted, tv, top, moved, agree)
+
+
+def _moved(P: Array) -> bool:
+    change = sensitivity.ranking_change(P)
+    return change is not None and int((P @ change.sampling).argmax()) != int(
+        P.mean(axis=1).argmax()
+    )
+
+
+def claims(folder: str | Path) -> dict[str, float | bool]:
+    """Value of every claim of Sections 4.3, 7.1 and Appendix D that needs Pew's files.
+
+    Args:
+        folder: Has the 19 files, under any names that contain the names of the waves.
+
+    Returns:
+        Values by claim, in the manner of :func:`hetlib.claims.check`.
+    """
+    paths = find_waves(folder)
+    whole = study(paths)
+    return _example_claims(whole, paths) | _study_claims(whole, study(paths, refused=()))
+
+
+def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | bool]:
+    car = surveys.read_survey(paths["W128"], weight="W128")[CAR]  # empty answers dropped
+    pop = whole[CAR].population()
+    P = pop.pairwise()
+    count, average = P.mean(axis=1), pop.mean_reward()
+    top = sensitivity.top_change(P)
+    place = (-car.shares).argsort(axis=1).argsort(axis=1)  # 0 is a type's favourite
+    values: dict[str, float | bool] = {
+        "num-ev-respondents": float(car.n),
+        "num-ev-mass-republican": 100 * float(car.masses[0]),
+        "num-ev-mass-democratic": 100 * float(car.masses[1]),
+        "num-ev-mass-no-lean": 100 * float(car.masses[2]),
+        "fig-1-ranking-differs": not borda.same_order(count, average),
+        "fig-1-borda-top": int(count.argmax()) == 2,
+        "fig-1-average-top": int(average.argmax()) == 3,
+        "fig-1-flip": top is not None and top.tv <= 0.205,  # 0.2 as printed
+        "eg-ev-c-mediocre": bool(np.isin(place[:, 2], (1, 2)).all()),
+        "eg-ev-d-favoured": bool(place[0, 3] == 0 and place[2, 3] == 1),
+    }
+    for claim, name in list(EXAMPLES.items())[2:]:  # the first two have published shares
+        q = whole[name].population()
+        values[claim] = not borda.same_order(q.pairwise().mean(axis=1), q.mean_reward())
+    return values
+
+
+def _study_claims(whole: Study, with_refused: Study) -> dict[str, float | bool]:
+    share = 100 * whole.changed / len(whole.questions)
+    share_refused = 100 * with_refused.changed / len(with_refused.questions)
+    gap = np.array([q.disagreement() for q in whole.questions])
+    both = whole.agree.any() and not whole.agree.all()
+    return {
+        "num-questions": float(len(whole.questions)),
+        "num-ranking-changed": float(whole.changed),
+        "num-ranking-changed-share-data": share,
+        "num-top-changed": float(np.isfinite(whole.top).sum()),
+        "num-tv-median": whole.median,
+        "fig-2-cdf": bool(abs(whole.median - 0.23) <= 0.005),
+        "rem-refused": bool(
+            round(share) == round(share_refused)
+            and abs(whole.median - with_refused.median) <= 0.005
+        ),
+        "rem-aligned-mostly": bool(whole.agree.mean() > 0.5),
+        "rem-aligned-similar-types": bool(
+            both and gap[whole.agree].mean() < gap[~whole.agree].mean()
+        ),
+        "notes-experiment-2": bool(whole.median <= 0.235),
+    }

@@ -1,0 +1,190 @@
+"""How close methods come to pi* on the ring, against the number of comparisons.
+
+Prompts are pooled: a fit by prompt from N comparisons is like a pooled one from N / n. What
+the data say is drawn as one multinomial of counts, so ten million comparisons cost no more
+than a thousand; the law is that of :meth:`hetlib.ring.RingEnvironment.sample`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import validate
+from hetlib.ring import RingEnvironment
+from hetlib.tabular import (
+    distances,
+    fit_agreement,
+    fit_corrected,
+    fit_dpo,
+    fit_integral,
+    fit_ipo,
+    fit_personalised,
+)
+from hetlib.validate import Array
+from hetlib.variance import moments_from_counts
+
+METHODS = (
+    "dpo",
+    "ipo",
+    "corrected 1",
+    "corrected 2",
+    "agreement",
+    "integral",
+    "personalised",
+)
+
+
+def labels_per_comparison(method: str, types: int) -> int:
+    """Labels that a method uses for each comparison: 1, 2 linked, or one of each type.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; known are {', '.join(METHODS)}")
+    if method in ("dpo", "ipo"):
+        return 1
+    return 2 if method.startswith("corrected") else types
+
+
+def _pair_law(environment: RingEnvironment, sampling: ArrayLike | None) -> Array:
+    """Twice D_i D_j: times Pr(i beats j), the law of (winner, loser)."""
+    D = validate.distribution("sampling", sampling, environment.n)
+    law: Array = np.asarray(2 * np.outer(D, D), dtype=np.float64)
+    return law
+
+
+def draw_wins(
+    environment: RingEnvironment,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+) -> Array:
+    """Win counts of anonymous comparisons, shape (repeats, n, n)."""
+    law = (_pair_law(environment, sampling) * environment.pairwise()).ravel()
+    n = environment.n
+    return rng.multinomial(size, law / law.sum(), repeats).reshape(-1, n, n).astype(float)
+
+
+def draw_linked(
+    environment: RingEnvironment,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Pairs labelled twice by one person: i over j twice, and once each way (symmetric)."""
+    J, n = environment.moments(), environment.n
+    law = np.stack([J.J1, J.J2]) * _pair_law(environment, sampling)
+    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats).reshape(-1, 2, n, n)
+    both, mixed = counts[:, 0].astype(float), counts[:, 1].astype(float)
+    return both, mixed + mixed.transpose(0, 2, 1)
+
+
+def draw_unanimous(
+    environment: RingEnvironment,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+) -> Array:
+    """Of comparisons labelled by every type, those where all agree; shape (repeats, n, n)."""
+    law = (_pair_law(environment, sampling) * environment.unanimous()).ravel()
+    n = environment.n
+    law = np.append(law, 1 - law.sum())
+    return rng.multinomial(size, law, repeats)[:, :-1].reshape(-1, n, n).astype(float)
+
+
+def draw_wins_by_type(
+    environment: RingEnvironment,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+) -> Array:
+    """Win counts by type of comparisons labelled by every type, (types, repeats, n, n)."""
+    n = environment.n
+    D = validate.distribution("sampling", sampling, n)
+    shown = rng.multinomial(size, np.outer(D, D).ravel(), repeats).reshape(-1, n, n)
+    out = []
+    for p in environment.pairwise_by_type():
+        won = rng.binomial(shown, p)
+        out.append(won + (shown - won).transpose(0, 2, 1))
+    return np.array(out, dtype=float)
+
+
+def fit_many(
+    environment: RingEnvironment,
+    method: str,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+    ridge: float = 0.1,
+) -> Array:
+    """Policies of a method from fresh data sets, prompts pooled.
+
+    Args:
+        environment: Where the data come from.
+        method: One of :data:`METHODS`; J of "corrected" is tabular, from linked labels.
+        size: Comparisons in each data set.
+        repeats: Number of data sets.
+        rng: Source of randomness.
+        sampling: Distribution D of each response's offset; uniform if None.
+        ridge: Weight of the squared rewards.
+
+    Returns:
+        By data set and offset, shape (repeats, n).
+    """
+    kind, _, strength = method.partition(" ")
+    labels_per_comparison(method, 1)  # refuses unknown methods
+    args = (environment, size, repeats, rng, sampling)
+    if kind == "corrected":
+        both, mixed = draw_linked(*args)
+        policies = []
+        for b, m in zip(both, mixed, strict=True):
+            moments = moments_from_counts(b, m, prior=1.0)
+            wins = (2 * b + m)[None]
+            policies.append(fit_corrected(wins, moments, float(strength), ridge).policy[0])
+        return np.array(policies)
+    if kind in ("agreement", "integral"):
+        fit = fit_agreement if kind == "agreement" else fit_integral
+        return fit(draw_unanimous(*args), len(environment.shifts), ridge).policy
+    if kind == "personalised":
+        return fit_personalised(
+            draw_wins_by_type(*args), environment.centred().weights, ridge
+        ).policy
+    return (fit_dpo if kind == "dpo" else fit_ipo)(draw_wins(*args), ridge).policy
+
+
+def learning_curves(
+    environment: RingEnvironment,
+    sizes: Sequence[int],
+    repeats: int,
+    seed: int,
+    methods: Sequence[str] = METHODS,
+) -> dict[str, dict[str, Array]]:
+    """Distances to pi* for each method and number of comparisons.
+
+    Args:
+        environment: Where the data come from.
+        sizes: Numbers of comparisons.
+        repeats: Data sets of each size.
+        seed: Of the data; each method and size has a stream of its own.
+        methods: Some of :data:`METHODS`.
+
+    Returns:
+        By method: "tv", "kl" and "regret", each of shape (sizes, repeats).
+    """
+    out = {}
+    for method in methods:
+        rows = []
+        for size in sizes:
+            rng = np.random.default_rng([seed, METHODS.index(method), size])
+            rows.append(distances(fit_many(environment, method, size, repeats, rng), environment))
+        out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return out

@@ -1,0 +1,309 @@
+"""Training a reward or policy for each prompt from finite comparison data, directly.
+
+A loss that is a sum over comparisons needs only how often each thing was seen: win counts, or
+counts of unanimous votes. On these the exact minimiser takes a few Newton steps. Counts have
+shape (tables, n, n): one table a prompt, or a single one if prompts are pooled, which uses
+that preferences depend on the offset y - x alone. Rewards have shape (tables, n).
+
+The other route, a network trained by stochastic gradients as in the paper, is in
+:mod:`hetlib.tabular_network`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from hetlib import validate
+from hetlib.corrected import Correction
+from hetlib.pair_losses import agreement_loss, integral_loss, ipo_loss, shifted_agreement_loss
+from hetlib.policies import ConvergenceError, PairLoss, dpo_loss
+from hetlib.ring import RingComparisons, RingEnvironment
+from hetlib.validate import Array
+from hetlib.variance import JointMoments, moments_from_counts
+
+
+def _count(
+    data: RingComparisons,
+    winner: NDArray[np.int64],
+    loser: NDArray[np.int64],
+    pool: bool,
+    keep: NDArray[np.bool_] | None = None,
+) -> Array:
+    n = data.n
+    cell = winner * n + loser
+    if not pool:
+        cell = cell + data.x * (n * n)
+    if keep is not None:
+        cell = cell[keep]
+    tables = 1 if pool else n
+    return np.bincount(cell, minlength=tables * n * n).reshape(tables, n, n).astype(np.float64)
+
+
+def win_counts(data: RingComparisons, pool: bool = False) -> Array:
+    """How often offset i beat offset j, over all labels.
+
+    Args:
+        data: Comparisons.
+        pool: Add up the prompts.
+
+    Returns:
+        Counts, shape (n, n, n) by prompt, or (1, n, n) if pooled.
+    """
+    tables = []
+    for column in data.votes.T:
+        won = column == 1
+        winner, loser = np.where(won, data.d2, data.d1), np.where(won, data.d1, data.d2)
+        tables.append(_count(data, winner, loser, pool))
+    return np.sum(tables, axis=0)
+
+
+def win_counts_by_type(data: RingComparisons, types: int, pool: bool = False) -> Array:
+    """The same for each type's labels, shape (types, tables, n, n).
+
+    Reads the types of people, or takes the columns of fully annotated data.
+    """
+    if data.types is None:
+        columns = [replace(data, votes=data.votes[:, u : u + 1]) for u in range(types)]
+    else:
+        columns = []
+        for u in range(types):
+            of = data.types == u
+            columns.append(
+                RingComparisons(data.x[of], data.d1[of], data.d2[of], data.votes[of], None, data.n)
+            )
+    return np.stack([win_counts(part, pool) for part in columns])
+
+
+def unanimous_counts(data: RingComparisons, pool: bool = False) -> tuple[Array, Array]:
+    """How often all labels of a comparison preferred offset i to offset j.
+
+    Returns:
+        Counts where i was shown second, and where it was shown first; each (tables, n, n).
+    """
+    total = data.votes.sum(axis=1)
+    second = _count(data, data.d2, data.d1, pool, total == data.votes.shape[1])
+    return second, _count(data, data.d1, data.d2, pool, total == 0)
+
+
+def linked_moments(data: RingComparisons, prior: float = 1.0) -> JointMoments:
+    """Tabular J of Section 5.3 by offset, prompts pooled, from the first two labels of each.
+
+    The same as :func:`hetlib.variance.tabular_moments`, from counts.
+    """
+    if data.votes.shape[1] < 2:
+        raise ValueError("votes has one column; linked data need two labels by one person")
+    a, b = data.votes[:, 0] == 1, data.votes[:, 1] == 1
+    both = _count(data, data.d2, data.d1, True, a & b) + _count(
+        data, data.d1, data.d2, True, ~a & ~b
+    )
+    mixed = _count(data, data.d2, data.d1, True, a != b)[0]
+    return moments_from_counts(both[0], mixed + mixed.T, prior)
+
+
+def minimise_tables(
+    loss: PairLoss,
+    shape: tuple[int, int],
+    scale: ArrayLike,
+    ridge: float = 0.0,
+    start: Array | None = None,
+    tolerance: float = 1e-9,
+    max_steps: int = 300,
+) -> Array:
+    """Minimise sum_ij loss_ij(s_i - s_j) + ridge / 2 |s|^2 for many tables at once.
+
+    Newton's method with a line search of each table's own, as
+    :func:`hetlib.policies.minimise_pairwise` does for one.
+
+    Args:
+        loss: Total loss of each ordered pair with two derivatives, arrays (tables, n, n).
+        shape: (tables, n).
+        scale: Number of observations behind each table; the gradient is judged per one.
+        ridge: Weight of the squared rewards; a little of it gives thin data an optimum.
+        start: First guess; zeros if None.
+        tolerance: Largest gradient per observation at the end.
+        max_steps: Limit on the steps.
+
+    Returns:
+        Rewards of mean zero, shape (tables, n).
+
+    Raises:
+        ConvergenceError: some table's gradient is still larger after ``max_steps``.
+    """
+    tables, n = shape
+    s = np.zeros(shape) if start is None else start - start.mean(axis=1, keepdims=True)
+    unit = np.maximum(np.broadcast_to(np.asarray(scale, dtype=np.float64), (tables,)), 1.0)
+    diagonal = np.arange(n)
+
+    def evaluate(s: Array) -> tuple[Array, Array, Array]:
+        value, slope, curve = loss(s[:, :, None] - s[:, None, :])
+        gradient = slope.sum(axis=2) - slope.sum(axis=1) + ridge * s
+        hessian = -(curve + curve.transpose(0, 2, 1))
+        hessian[:, diagonal, diagonal] -= hessian.sum(axis=2) - ridge
+        return value.sum(axis=(1, 2)) + ridge / 2 * (s**2).sum(axis=1), gradient, hessian
+
+    value, gradient, hessian = evaluate(s)
+    for _ in range(max_steps):
+        active = abs(gradient).max(axis=1) / unit >= tolerance
+        if not active.any():
+            return s - s.mean(axis=1, keepdims=True)
+        step = _newton_step(gradient, hessian)
+        slope = (gradient * step).sum(axis=1)
+        size = np.where(active, 1.0, 0.0)
+        while True:
+            trial = evaluate(s + size[:, None] * step)
+            enough = trial[0] <= value + 1e-4 * size * slope
+            flat = abs(trial[0] - value) < 1e-12 * (1 + abs(value))
+            smaller = abs(trial[1]).max(axis=1) < abs(gradient).max(axis=1)
+            bad = active & (size > 0) & ~(enough | (flat & smaller))
+            if not bad.any():
+                break
+            size = np.where(bad, size / 2, size)
+            size = np.where(size < 1e-10, 0.0, size)
+        if not (active & (size > 0)).any():
+            break
+        s = s + size[:, None] * step
+        value, gradient, hessian = trial
+    worst = (abs(gradient).max(axis=1) / unit).max()
+    raise ConvergenceError(f"gradient {worst:.1e} per observation; {tolerance:.0e} was asked for")
+
+
+def _newton_step(gradient: Array, hessian: Array) -> Array:
+    n = gradient.shape[1]
+    # Rewards are free up to a constant; a term in that direction makes the system regular.
+    size = np.trace(hessian, axis1=1, axis2=2) / n
+    regular = hessian + (abs(size)[:, None, None] + 1e-300) / n
+    try:
+        np.linalg.cholesky(regular)
+        step = -np.linalg.solve(regular, gradient[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:  # not convex here, or hardly curved: lift
+        eigenvalues, vectors = np.linalg.eigh(hessian)
+        top = abs(eigenvalues).max(axis=1, keepdims=True)
+        lifted = np.maximum(abs(eigenvalues), 1e-9 * top + 1e-300)
+        along = (vectors.transpose(0, 2, 1) @ gradient[:, :, None])[:, :, 0] / lifted
+        step = -(vectors @ along[:, :, None])[:, :, 0]
+    return step - step.mean(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Rewards learned from data.
+
+    Attributes:
+        reward: By table and offset, mean zero, shape (tables, n).
+    """
+
+    reward: Array
+
+    @property
+    def policy(self) -> Array:
+        """The policy that induces the rewards: uniform reference, beta = 1; (tables, n)."""
+        return np.asarray(softmax(self.reward, axis=1))
+
+
+def _fit(loss: PairLoss, counts: Array, ridge: float, start: Array | None = None) -> Fit:
+    tables, n = counts.shape[0], counts.shape[-1]
+    total = counts.sum(axis=(1, 2))
+    return Fit(minimise_tables(loss, (tables, n), total, ridge, start))
+
+
+def fit_dpo(wins: Array, ridge: float = 0.1) -> Fit:
+    """DPO, Eq. (6), on win counts of shape (tables, n, n)."""
+    return _fit(dpo_loss(wins), wins, ridge)
+
+
+def fit_ipo(wins: Array, ridge: float = 0.1) -> Fit:
+    """IPO (Azar et al., 2024) with tau = 1 on win counts of shape (tables, n, n)."""
+    return _fit(ipo_loss(wins), wins, ridge)
+
+
+def fit_corrected(
+    wins: Array,
+    moments: JointMoments,
+    alpha: float,
+    ridge: float = 0.1,
+) -> Fit:
+    """First-order corrected DPO of Section 5.1 on win counts.
+
+    As in :func:`hetlib.corrected.corrected_reward`, alpha is raised in steps from 0, the
+    optimum of DPO. V depends on the margin through Eq. (16) and this is differentiated.
+
+    Args:
+        wins: Win counts, shape (tables, n, n).
+        moments: J by offset: exact, or estimated from linked labels.
+        alpha: Strength of the correction.
+        ridge: Weight of the squared rewards.
+    """
+    correction = Correction(alpha, choice_variance=moments.choice_variance)
+    fit = fit_dpo(wins, ridge)
+    for strength in np.linspace(0, alpha, 1 + int(np.ceil(2 * alpha)))[1:]:
+        loss = replace(correction, alpha=float(strength)).weighted(wins)
+        fit = _fit(loss, wins, ridge, fit.reward)
+    return fit
+
+
+def fit_agreement(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
+    """The consistent loss of Proposition 6.1 on unanimous counts, (tables, n, n)."""
+    return _fit(agreement_loss(unanimous, types), unanimous, ridge)
+
+
+def fit_shifted_agreement(second: Array, first: Array, types: int, ridge: float = 0.1) -> Fit:
+    """Proposition 6.1 as released, on the two counts of :func:`unanimous_counts`."""
+    return _fit(shifted_agreement_loss(second, first, types), second + first, ridge)
+
+
+def fit_integral(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
+    """The consistent loss of Proposition B.3 on unanimous counts, (tables, n, n)."""
+    start = fit_agreement(unanimous, types, ridge).reward
+    return _fit(integral_loss(unanimous, types), unanimous, ridge, start)
+
+
+def fit_personalised(wins_by_type: Array, weights: ArrayLike, ridge: float = 0.1) -> Fit:
+    """One Bradley-Terry reward a type, averaged: needs each label's type.
+
+    Args:
+        wins_by_type: Counts of :func:`win_counts_by_type`, shape (types, tables, n, n).
+        weights: Probability of each type.
+        ridge: Weight of the squared rewards of each type.
+    """
+    w = validate.distribution("weights", weights, len(wins_by_type))
+    rewards = np.array([fit_dpo(wins, ridge).reward for wins in wins_by_type])
+    return Fit(np.einsum("u,utn->tn", w, rewards))
+
+
+def counted_borda(wins: Array) -> Array:
+    """Normalised Borda count by counting: won comparisons over all, shape (tables, n).
+
+    Comparisons of a response with itself count as one win and one loss.
+
+    Raises:
+        ValueError: a response that was never compared.
+    """
+    won, lost = wins.sum(axis=2), wins.sum(axis=1)
+    if (won + lost == 0).any():
+        t, i = np.argwhere(won + lost == 0)[0]
+        raise ValueError(f"response {i} of table {t} was never compared")
+    return np.asarray(won / (won + lost))
+
+
+def distances(policy: Array, environment: RingEnvironment) -> dict[str, Array]:
+    """How far policies are from pi*: total variation, KL(pi*; pi), regret of Eq. (9).
+
+    Args:
+        policy: By table and offset, shape (tables, n).
+        environment: The environment; its pi* is the target.
+
+    Returns:
+        "tv", "kl" and "regret", each of shape (tables,). The regret is KL(pi; pi*), since
+        beta is 1.
+    """
+    best = environment.best()
+    log_ratio = np.log(policy) - np.log(best)
+    return {
+        "tv": abs(policy - best).sum(axis=1) / 2,
+        "kl": -(best * log_ratio).sum(axis=1),
+        "regret": (policy * log_ratio).sum(axis=1),
+    }
