@@ -51,7 +51,7 @@ _MORE = {
 GROUPS: dict[str, tuple[dict[str, Recipe], Settings]] = {
     "paper": (_CORE | _VARIANTS | _MORE, Settings(record=(100,))),
     "long": (_CORE, Settings(steps=20_000, record=(1000, 2000, 5000, 10_000))),
-    "endless": (_CORE, Settings(size=None, steps=20_000, record=(10_000,))),
+    "endless": (_CORE, Settings(size=None)),
     "wide": (_CORE, Settings(size=None, hidden=100)),
 }
 

@@ -89,6 +89,28 @@ def test_lemma_c_1_hypothesis() -> None:
     assert np.ptp(expected(np.full(3, 1 / 3))) > 0.5
 
 
+def test_lemma_c_1_mass() -> None:
+    """Times 1 + m, the agreement loss has its minimum in h where it was; the policy moves."""
+    rewards = np.array([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])
+    mean = rewards.mean(axis=0)
+    best = np.exp(mean) / np.exp(mean).sum()
+    z = sigmoid(rewards[:, :, None] - rewards[:, None, :])
+    wins = z.prod(axis=0)  # both types prefer i to j
+
+    def loss(policy: Array, mass: float) -> float:
+        h = np.log(policy)[:, None] - np.log(policy)[None, :]
+        pair = -wins * np.log(sigmoid(2 * h)) - wins.T * np.log(sigmoid(-2 * h))
+        return float(((1 + mass * (policy[:, None] + policy[None, :])) * pair).sum())
+
+    def slope(mass: float) -> float:
+        """Steepest change of the loss at the optimal policy, over directions that sum to 0."""
+        steps = 1e-5 * (np.eye(3) - 1 / 3)
+        return max(abs(loss(best + d, mass) - loss(best - d, mass)) / 2e-5 for d in steps)
+
+    assert slope(0.0) < 1e-8
+    assert slope(1.0) > 1e-2
+
+
 def swap(P: Array, i: int, j: int, margin: float) -> Array:
     """Nearest D to uniform with NBC(i) <= NBC(j) + margin (Appendix D's programme)."""
     n, eye = len(P), np.eye(len(P))

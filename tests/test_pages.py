@@ -198,7 +198,7 @@ def load(page: Page, name: str) -> list[str]:
     page.goto((HTML / name).as_uri())
     if "math" in source(name).classes:
         try:
-            page.wait_for_function("window.MathJax?.startup?.promise", timeout=10_000)
+            page.wait_for_function("window.MathJax?.startup?.promise", timeout=30_000)
             page.evaluate("MathJax.startup.promise.then(() => true)")
         except BrowserError as error:
             heard.append(f"MathJax did not run: {error.message.splitlines()[0]}")
