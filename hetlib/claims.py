@@ -107,8 +107,9 @@ class Verdict:
 
     def _html(self) -> str:
         kind = self.verdict.replace(" ", "-")
-        paper = "" if isinstance(self.claim.paper, bool) else f"paper {_number(self.claim)}, "
-        detail = f"{paper}here {self.value}" if self.value else self.claim.needs or ""
+        word = "paper" if self.claim.source == "paper" else "stated"
+        stated = "" if isinstance(self.claim.paper, bool) else f"{word} {_number(self.claim)}, "
+        detail = f"{stated}here {self.value}" if self.value else self.claim.needs or ""
         return (
             f'<div class="verdict verdict-{kind}" id="claim-{self.claim.id}">'
             f"<strong>{self.verdict}</strong> "
