@@ -27,7 +27,7 @@ import numpy as np
 
 import hetlib
 from hetlib import sensitivity, surveys
-from hetlib.synthetic_survey import make_wave, write_wave
+from hetlib.surveys.synthetic import make_wave, write_wave
 from hetlib.validate import Array
 
 OUT = Path(__file__).parent.parent / "results" / "benchmark-surveys.json"

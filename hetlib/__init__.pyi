@@ -7,20 +7,16 @@ from . import joint_mixture as joint_mixture
 from . import joint_neural as joint_neural
 from . import losses as losses
 from . import pair_losses as pair_losses
-from . import pew as pew
 from . import plots as plots
 from . import policies as policies
 from . import preferences as preferences
 from . import progress as progress
-from . import questions as questions
 from . import ring as ring
 from . import ring_runs as ring_runs
 from . import ring_sweep as ring_sweep
 from . import runs as runs
 from . import sensitivity as sensitivity
-from . import survey_plots as survey_plots
 from . import surveys as surveys
-from . import synthetic_survey as synthetic_survey
 from . import tabular as tabular
 from . import tabular_network as tabular_network
 from . import tabular_training as tabular_training
@@ -38,4 +34,4 @@ from .ring import RingEnvironment as RingEnvironment
 from .sensitivity import RankingChange as RankingChange
 from .sensitivity import ranking_change as ranking_change
 from .sensitivity import top_change as top_change
-from .surveys import luce_shepard_rewards as luce_shepard_rewards
+from .surveys.questions import luce_shepard_rewards as luce_shepard_rewards

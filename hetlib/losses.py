@@ -14,55 +14,17 @@ All are finite with finite gradients for |h| up to 1e4 in float32.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from hetlib import quotas, tensors
+
 #: Terms of the series in :class:`_TailIntegral`: each is at most half the one before.
 _TERMS = 60
-
-
-def _margin(h: Tensor) -> Tensor:
-    if not isinstance(h, Tensor) or h.dtype not in (torch.float32, torch.float64):
-        kind = h.dtype if isinstance(h, Tensor) else type(h).__name__
-        raise ValueError(f"h must be a float32 or float64 tensor, not {kind}")
-    if h.ndim != 1 or len(h) == 0:
-        raise ValueError(f"h must have shape (batch,) with batch > 0, not {tuple(h.shape)}")
-    return h
-
-
-def _binary(name: str, value: Tensor, ndim: int, h: Tensor) -> Tensor:
-    """``value`` as booleans, one row for each margin."""
-    if not isinstance(value, Tensor):
-        raise ValueError(f"{name} must be a tensor, not {type(value).__name__}")
-    if value.ndim != ndim or len(value) != len(h) or value.numel() == 0:
-        shape = "(batch,)" if ndim == 1 else "(batch, types)"
-        raise ValueError(
-            f"{name} must have shape {shape} with batch = {len(h)}, not {tuple(value.shape)}"
-        )
-    if value.dtype == torch.bool:
-        return value
-    bad = (value != 0) & (value != 1)
-    if bool(bad.any()):
-        where = bad.nonzero()[0].tolist()
-        raise ValueError(f"{name}{where} is {value[tuple(where)].item()}; only 0 and 1 are allowed")
-    return value == 1
-
-
-def _number(name: str, value: float, *, positive: bool) -> float:
-    number = float(value)
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
-        allowed = "positive" if positive else "non-negative"
-        raise ValueError(f"{name} is {value}; it must be {allowed} and finite")
-    return number
-
-
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction is {reduction!r}; it must be 'mean' or 'none'")
-    return loss.mean() if reduction == "mean" else loss
 
 
 def dpo(h: Tensor, preferred: Tensor, reduction: str = "mean") -> Tensor:
@@ -79,9 +41,9 @@ def dpo(h: Tensor, preferred: Tensor, reduction: str = "mean") -> Tensor:
     Raises:
         ValueError: wrong shapes or dtypes, labels other than 0 and 1, or an unknown reduction.
     """
-    h = _margin(h)
-    won = _binary("preferred", preferred, 1, h)
-    return _reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
+    h = tensors.margin(h)
+    won = tensors.binary("preferred", preferred, 1, h)
+    return tensors.reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
 
 
 def corrected(
@@ -121,8 +83,8 @@ def corrected(
             negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0, or an unknown
             reduction.
     """
-    h = _margin(h)
-    won = _binary("preferred", preferred, 1, h)
+    h = tensors.margin(h)
+    won = tensors.binary("preferred", preferred, 1, h)
     if not isinstance(variance, Tensor) or variance.shape != h.shape:
         shape = tuple(variance.shape) if isinstance(variance, Tensor) else type(variance).__name__
         raise ValueError(f"variance must be a tensor of shape {tuple(h.shape)}, not {shape}")
@@ -132,7 +94,7 @@ def corrected(
         raise ValueError(
             f"variance[{k}] is {variance[k].item()}; it must be non-negative and finite"
         )
-    alpha = _number("alpha", alpha, positive=False)
+    alpha = tensors.number("alpha", alpha, positive=False)
     if not 0 < eps < 1:
         raise ValueError(f"eps is {eps}; it must lie strictly between 0 and 1")
 
@@ -141,19 +103,19 @@ def corrected(
     term = -0.5 * variance * torch.sigmoid(-t) * torch.tanh(t / 2)
     if clamp is not None:
         # |sigma term| <= clamp; where t < -40 the bound on term exceeds 1e16 and cannot bind
-        bound = _number("clamp", clamp, positive=True) * (1 + torch.exp(-t.clamp(min=-40.0)))
+        bound = tensors.number("clamp", clamp, positive=True) * (1 + torch.exp(-t.clamp(min=-40.0)))
         term = torch.maximum(torch.minimum(term, bound), -bound)
     factor = 1 + alpha * term
     positive = factor > 0
     # Logarithms are added, so that the gradient survives where sigma(t) rounds to 1.
     logz = logsigmoid(t) + torch.log(torch.where(positive, factor, 1.0))
     floor = torch.full_like(h, math.log(eps))
-    return _reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
+    return tensors.reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
 
 
 def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
     """Where all types chose y2, where all chose y1, and the number of types."""
-    o = _binary("votes", votes, 2, h)
+    o = tensors.binary("votes", votes, 2, h)
     return o.all(dim=1), ~o.any(dim=1), o.shape[1]
 
 
@@ -177,11 +139,11 @@ def agreement(
     Raises:
         ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
     """
-    h = _margin(h)
+    h = tensors.margin(h)
     ones, zeros, types = _unanimous(votes, h)
     t = torch.where(ones, h, 1 - h if as_released else -h)
     loss = -logsigmoid(types * t)  # Prop. 6.1
-    return _reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
 
 
 class _TailIntegral(torch.autograd.Function):
@@ -269,7 +231,7 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     Raises:
         ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
     """
-    h = _margin(h)
+    h = tensors.margin(h)
     ones, zeros, types = _unanimous(votes, h)
     t = torch.where(ones, h, -h)
     # A factor of 1e12 below the largest number: room for the tangent and the sum of a batch
@@ -278,4 +240,55 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     slope = (p + p ** (1 - types)) / (1 + p) ** 2  # -d loss / dt at t = -limit
     loss: Tensor = _TailIntegral.apply(t.clamp(min=-limit), types)  # type: ignore[no-untyped-call]
     loss = loss + slope * (-limit - t).clamp(min=0.0)
-    return _reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+
+
+def conditional(
+    h: Tensor,
+    counts: Tensor,
+    labels: Sequence[int],
+    weights: Sequence[int] | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The conditional likelihood of counts given their class (chapter 11, Theorem D).
+
+    Counts k and k + m, with m the smallest whole numbers in the ratio of the types' weights,
+    share a class. Given the class, the other counts of it compete like
+
+        Pr(k) proportional to prod_u binom(n_u, k_u) exp(sum(k) h).
+
+    A count that is alone in its class scores 0. One label a type gives Proposition 6.1, one
+    type and one label DPO.
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        counts: How many of a type's labels preferred y2, shape (batch, types).
+        labels: Number of labels of each type on each pair, n_u >= 1, shape (types,).
+        weights: Masses of the types, as whole numbers in the right ratio, shape (types,).
+            None: as ``labels``.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean of -log Pr(k | class) over the whole batch.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, counts outside 0 to n_u, labels or weights that
+            are not positive whole numbers, or an unknown reduction.
+    """
+    h = tensors.margin(h)
+    n, m = quotas.quota(labels, weights)
+    k = tensors.counts("counts", counts, n, h)
+    top, step = k.new_tensor(n), k.new_tensor(m)
+    J = min(a // b for a, b in zip(n, m, strict=True))
+    s = torch.arange(-J, J + 1, device=k.device)
+    member = k[:, None, :] + s[:, None] * step  # (batch, 2J + 1, types)
+    inside = ((member >= 0) & (member <= top)).all(dim=2)
+
+    def log_binomial(j: Tensor) -> Tensor:
+        a, b = j.clamp(min=0).to(torch.float64), (top - j).clamp(min=0).to(torch.float64)
+        return -(torch.lgamma(a + 1) + torch.lgamma(b + 1)).sum(dim=-1)
+
+    # Differences from the count that was seen: its own term is exp(0), so nothing overflows
+    ratio = (log_binomial(member) - log_binomial(k)[:, None]).to(h.dtype)
+    terms = torch.where(inside, ratio + (s * sum(m)) * h[:, None], -torch.inf)
+    return tensors.reduce(torch.logsumexp(terms, dim=1), reduction)

@@ -19,6 +19,8 @@ from hetlib.validate import Array
 
 #: Most moments that double precision can use.
 MOST = 8
+#: Of the linear programmes; HiGHS allows no less.
+EXACT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 def principal(c: Array, low: bool, high: bool) -> tuple[Array, Array]:
@@ -35,20 +37,32 @@ def principal(c: Array, low: bool, high: bool) -> tuple[Array, Array]:
         with both Lobatto's: the free atoms are the zeros of the polynomial orthogonal
         under s^low (1 - s)^high times the distribution.
     """
+    atoms = _atoms(c, low, high)
+    powers = np.vander(atoms, len(c), increasing=True).T
+    weights = np.maximum(np.linalg.lstsq(powers, c, rcond=None)[0], 0)
+    return atoms, weights / weights.sum()
+
+
+def _atoms(c: Array, low: bool, high: bool) -> Array:
     d = c[1:] if low else c
     d = d[:-1] - d[1:] if high else d
     k = len(d) // 2
     free = np.empty(0)
     if k == 1:
         free = np.array([d[1] / d[0]]) if d[0] > 0 else np.array([c[1]])
+    elif k == 2:  # Cramer's rule for z² = e z + f
+        det = d[0] * d[2] - d[1] ** 2
+        e, f = d[0] * d[3] - d[1] * d[2], d[1] * d[3] - d[2] ** 2
+        if det > 0:
+            half, root = e / det / 2, np.sqrt(max((e / det / 2) ** 2 - f / det, 0.0))
+            free = np.array([half - root, half + root])
+        else:
+            free = np.full(2, d[1] / d[0])
     elif k:
         H = np.array([d[i : i + k] for i in range(k)])
         coefficients = np.linalg.lstsq(H, -d[k : 2 * k], rcond=None)[0]
         free = np.sort(np.roots([1.0, *coefficients[::-1]]).real)
-    atoms = np.concatenate([[0.0] * low, np.clip(free, 0, 1), [1.0] * high])
-    powers = np.vander(atoms, len(c), increasing=True).T
-    weights = np.maximum(np.linalg.lstsq(powers, c, rcond=None)[0], 0)
-    return atoms, weights / weights.sum()
+    return np.concatenate([[0.0] * low, np.clip(free, 0, 1), [1.0] * high])
 
 
 def next_range(c: Array) -> tuple[float, float]:
@@ -73,10 +87,10 @@ def divided_difference(points: ArrayLike) -> float:
     """
     x = np.asarray(points, dtype=np.float64)
     start = np.log(min(x.min(), (1 - x).min())) - 40
-    s = np.exp(np.arange(start, 20.0 + 20.0 * (len(x) == 2), 0.4))
+    s = np.exp(np.arange(start, 20.0 + 20.0 * (len(x) == 2), 0.5))
     left = np.prod(s[:, None] + x, axis=1)
     right = np.prod(s[:, None] + (1 - x), axis=1)
-    return float(0.4 * np.sum(s * ((-1) ** len(x) / left + 1 / right)))
+    return float(0.5 * np.sum(s * ((-1) ** len(x) / left + 1 / right)))
 
 
 def extreme(c: Array, upper: bool, at: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -106,7 +120,7 @@ def extreme(c: Array, upper: bool, at: Callable[[Array], Array]) -> tuple[Array,
         return principal(np.append(c, t), not upper, upper)
 
     def slope_at(t: float) -> float:
-        atoms = rule(t)[0]
+        atoms = _atoms(np.append(c, t), not upper, upper)
         return slope(atoms[:-1] if upper else atoms[1:])
 
     gauss = principal(c, False, False)
@@ -122,7 +136,7 @@ def extreme(c: Array, upper: bool, at: Callable[[Array], Array]) -> tuple[Array,
         return gauss
     if slope_at(inside[1]) >= 0:
         return lobatto
-    return rule(brentq(slope_at, *inside, xtol=1e-15, rtol=1e-14))
+    return rule(brentq(slope_at, *inside, xtol=1e-13, rtol=1e-10))
 
 
 def _worst(coefficients: Array, bound: float) -> tuple[Array, Array]:
@@ -139,7 +153,7 @@ def _worst(coefficients: Array, bound: float) -> tuple[Array, Array]:
 
 
 def greatest_mean(
-    low: ArrayLike, high: ArrayLike, bound: float, tolerance: float = 1e-9
+    low: ArrayLike, high: ArrayLike, bound: float, tolerance: float = 1e-8
 ) -> tuple[float, Array, Array]:
     """Greatest E logit(x) over distributions whose label counts have probabilities in a box.
 
@@ -160,7 +174,7 @@ def greatest_mean(
     low, high = np.asarray(low, float), np.asarray(high, float)
     m = len(low) - 1
     k = np.arange(m + 1)
-    # column k: coefficients of C(m, k) x^k (1 - x)^(m - k) by powers of x
+    # column j: coefficients of C(m, j) x^j (1 - x)^(m - j) by powers of x
     basis = np.array([[comb(m, i) * comb(i, j) * (-1.0) ** (i - j) for j in k] for i in k])
     x = expit(np.linspace(-bound, bound, 33))
     penalty = 1e5  # on leaving the box, so that every programme has a solution
@@ -170,12 +184,12 @@ def greatest_mean(
         cost = np.concatenate([-logit(x), np.full(m + 1, penalty)])
         total = np.concatenate([np.ones(len(x)), np.zeros(m + 1)])[None]
         rhs = np.concatenate([high, -low])
-        found = linprog(cost, A, rhs, total, [1.0], method="highs-ds")
+        found = linprog(cost, A, rhs, total, [1.0], method="highs-ds", options=EXACT)
         if found.status:
             raise RuntimeError(f"the linear programme did not end: {found.message}")
         price = -found.ineqlin.marginals  # >= 0
         net = price[: m + 1] - price[m + 1 :]
-        q = basis.T @ net
+        q = basis @ net
         q[0] -= found.eqlin.marginals[0]
         where, excess = _worst(q, bound)
         if excess.max() <= tolerance:

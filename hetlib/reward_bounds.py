@@ -118,14 +118,14 @@ def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
     if B > 30:
         raise ValueError(f"reward_bound is {B:g}; above 30 a label cannot tell σ(B) from 1")
     a, b = float(expit(-B)), float(expit(B))
-    scaled, single = _settle(c, a, b)
+    scaled, single, slack = _settle(c, a, b)
 
     def at(s: Array) -> Array:
         return a + (b - a) * s
 
     if single is not None:
         only = witness_of(at(single[0]), single[1], B)
-        return Bounds(only.mean(), only.mean(), (only, only))
+        return Bounds(only.mean() - slack, only.mean() + slack, (only, only))
     if len(scaled) == 2:
         p = float(np.clip(c[0], a, b))
         low, high = mirror(_envelope(1 - p, B)), _envelope(p, B)
@@ -146,8 +146,11 @@ def witness_of(x: Array, weights: Array, B: float) -> Witness:
     return Witness(differences, weights[keep] / weights[keep].sum())
 
 
-def _settle(c: Array, a: float, b: float) -> tuple[Array, tuple[Array, Array] | None]:
-    """Moments of s = (x - a)/(b - a), as many as count, and the population if only one fits."""
+def _settle(c: Array, a: float, b: float) -> tuple[Array, tuple[Array, Array] | None, float]:
+    """Moments of s = (x - a)/(b - a), as many as count.
+
+    If only one population fits: also that one, and what rounding leaves open of its average.
+    """
     m, width = len(c), b - a
     full = np.append(1.0, c)
     scaled = np.ones(1)
@@ -169,10 +172,24 @@ def _settle(c: Array, a: float, b: float) -> tuple[Array, tuple[Array, Array] | 
         if edge <= 4 * noise:
             ends = _ends(n, s - low > high - s)
             rule = moment_problem.principal(scaled, *ends)
-            _nothing_else(c, n, a + width * rule[0], rule[1])
-            return scaled, rule
+            x = a + width * rule[0]
+            slack = _slack(x, ends, a, b) * max(edge, noise) * width**n
+            if slack > 1e-7:
+                break  # the moment is sharper than rounding allows
+            _nothing_else(c, n, x, rule[1])
+            return scaled, rule, slack
         scaled = np.append(scaled, s)
-    return scaled, None
+    return scaled, None, 0.0
+
+
+def _slack(x: Array, ends: tuple[bool, bool], a: float, b: float) -> float:
+    """Greatest |logit - q| / |Π| where q touches the logit at x and Π vanishes as they meet.
+
+    A population whose E Π is ε has an average within ε times this of E q.
+    """
+    inner = x[ends[0] : len(x) - ends[1]]
+    points = np.concatenate([x, inner])
+    return max(abs(moment_problem.divided_difference(np.append(points, end))) for end in (a, b))
 
 
 def _ends(n: int, high: bool) -> tuple[bool, bool]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hetlib import claims as book
-from hetlib import pew, surveys
-from hetlib.synthetic_survey import make_wave, write_wave
+from hetlib import surveys
+from hetlib.surveys import pew
+from hetlib.surveys.synthetic import make_wave, write_wave
 
 
 @pytest.fixture(scope="module")

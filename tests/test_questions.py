@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import hetlib
-from hetlib.questions import Answers, read_question
+from hetlib.surveys.own import Answers, read_question
 
 EXAMPLE = Path(__file__).parent.parent / "params" / "04-example-question.yml"
 

@@ -11,8 +11,8 @@ import pyreadstat
 import pytest
 
 from hetlib import surveys
-from hetlib.survey_files import open_file
-from hetlib.synthetic_survey import Wave, make_wave, write_wave
+from hetlib.surveys.files import open_file
+from hetlib.surveys.synthetic import Wave, make_wave, write_wave
 from hetlib.validate import Array
 
 PARTIES = ("Rep/Lean Rep", "Dem/Lean Dem", "DK/Refused/No lean")

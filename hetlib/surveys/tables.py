@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from hetlib.survey_questions import Question, question
+from hetlib.surveys.questions import Question, question
 
 #: Weighted shares by party of two of the paper's examples, and the masses of the types.
 #: The question labels are ours; the rows are Republican, Democratic, no lean.

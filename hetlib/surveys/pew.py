@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib import borda, progress, sensitivity, surveys
-from hetlib.survey_questions import Question
-from hetlib.surveys import Survey
+from hetlib import borda, progress, sensitivity
+from hetlib.surveys.questions import Question, pairwise
+from hetlib.surveys.reading import Survey, read_survey
 from hetlib.validate import Array
 
 Bools = NDArray[np.bool_]
@@ -122,7 +122,7 @@ def study(
     if empty not in ("drop", "count"):
         raise ValueError(f"empty is {empty!r}; it must be 'drop' or 'count'")
     read = {
-        wave: surveys.read_survey(
+        wave: read_survey(
             path,
             weight=f"WEIGHT_{wave}",
             refused=refused,
@@ -134,7 +134,7 @@ def study(
     questions = tuple(q for survey in read.values() for q in survey)
     if not questions:
         raise ValueError("the files have no question with three options or more")
-    P = [surveys.pairwise(q.shares, q.masses) for q in questions]
+    P = [pairwise(q.shares, q.masses) for q in questions]
     attempted = np.array([q.n >= min_per_option * len(q.options) for q in questions])
     tv = np.where(attempted, sensitivity.distances(P), np.inf)
     top = np.where(attempted, sensitivity.distances(P, top=True), np.inf)
@@ -168,7 +168,7 @@ def claims(folder: str | Path) -> dict[str, float | bool]:
 
 
 def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | bool]:
-    car = surveys.read_survey(paths["W128"], weight="W128")[CAR]  # empty answers dropped
+    car = read_survey(paths["W128"], weight="W128")[CAR]  # empty answers dropped
     pop = whole[CAR].population()
     P = pop.pairwise()
     count, average = P.mean(axis=1), pop.mean_reward()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetlib.plots import COLOURS, TYPES
-from hetlib.survey_questions import Question
+from hetlib.surveys.questions import Question
 from hetlib.validate import Array
 
 
@@ -60,7 +60,7 @@ def panels(question: Question, floor: float = 1e-15) -> Any:
 
     Args:
         question: What to draw.
-        floor: Least share, see :func:`hetlib.surveys.luce_shepard_rewards`.
+        floor: Least share, see :func:`hetlib.surveys.questions.luce_shepard_rewards`.
 
     Returns:
         A figure with the three panels of Figures 6 to 10, one below the other. Average and

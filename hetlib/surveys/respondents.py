@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib.survey_files import Column, SurveyFile
+from hetlib.surveys.files import Column, SurveyFile
 from hetlib.validate import Array
 
 

@@ -16,24 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib.respondents import Respondents
-from hetlib.survey_files import Column, SurveyFile, open_file
-from hetlib.survey_questions import Question, luce_shepard_rewards, pairwise, question
-from hetlib.survey_tables import anes96, nonvoters, pew_examples
+from hetlib.surveys.files import Column, SurveyFile, open_file
+from hetlib.surveys.questions import Question, question
+from hetlib.surveys.respondents import Respondents
 from hetlib.validate import Array
-
-__all__ = [
-    "NOT_QUESTIONS",
-    "Question",
-    "Survey",
-    "anes96",
-    "luce_shepard_rewards",
-    "nonvoters",
-    "pairwise",
-    "pew_examples",
-    "question",
-    "read_survey",
-]
 
 #: Shell patterns of columns that are no questions, as in the released code.
 NOT_QUESTIONS = (

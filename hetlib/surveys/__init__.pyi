@@ -1,0 +1,14 @@
+from . import own as own
+from . import pew as pew
+from . import plots as plots
+from . import synthetic as synthetic
+from .questions import Question as Question
+from .questions import luce_shepard_rewards as luce_shepard_rewards
+from .questions import pairwise as pairwise
+from .questions import question as question
+from .reading import NOT_QUESTIONS as NOT_QUESTIONS
+from .reading import Survey as Survey
+from .reading import read_survey as read_survey
+from .tables import anes96 as anes96
+from .tables import nonvoters as nonvoters
+from .tables import pew_examples as pew_examples
