@@ -224,7 +224,7 @@ class Quota:
     def silent_rank(self, seed: int = 0, prime: int = 2**31 - 1) -> int:
         """Exact rank of the conditions on the slopes of a consistent loss (Theorem D).
 
-        Rows are the monomials prod_u x_u^{k_u} at integer points of {prod_u x_u^{m_u} = c},
+        Rows are the monomials prod_u x_u^{k_u} at rational points of {prod_u x_u^{m_u} = c},
         modulo a prime. This never exceeds the rational rank, which never exceeds the number
         of classes; so if it equals that number, it is the rank.
         """

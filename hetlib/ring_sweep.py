@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hetlib import validate
+from hetlib.policies import ConvergenceError, total_variation
 from hetlib.ring import RingEnvironment
 from hetlib.tabular import (
     distances,
@@ -26,6 +27,8 @@ from hetlib.tabular import (
 from hetlib.validate import Array
 from hetlib.variance import moments_from_counts
 
+#: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
+KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
 METHODS = (
     "dpo",
     "ipo",
@@ -37,17 +40,32 @@ METHODS = (
 )
 
 
+def _parse(method: str) -> tuple[str, float]:
+    """The kind of a method and, for "corrected", its strength.
+
+    Raises:
+        ValueError: an unknown method, or a strength that is no number of at least 0.
+    """
+    kind, _, strength = method.partition(" ")
+    try:
+        alpha = float(strength or 0)
+    except ValueError:
+        alpha = -1.0
+    if kind not in KINDS or (kind == "corrected") != bool(strength) or not 0 <= alpha < np.inf:
+        raise ValueError(
+            f"method is {method!r}; known are {', '.join(METHODS)} and other strengths of corrected"
+        )
+    return kind, alpha
+
+
 def labels_per_comparison(method: str, types: int) -> int:
     """Labels that a method uses for each comparison: 1, 2 linked, or one of each type.
 
     Raises:
         ValueError: an unknown method.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; known are {', '.join(METHODS)}")
-    if method in ("dpo", "ipo"):
-        return 1
-    return 2 if method.startswith("corrected") else types
+    kind, _ = _parse(method)
+    return {"dpo": 1, "ipo": 1, "corrected": 2}.get(kind, types)
 
 
 def _pair_law(environment: RingEnvironment, sampling: ArrayLike | None) -> Array:
@@ -95,7 +113,7 @@ def draw_unanimous(
     """Of comparisons labelled by every type, those where all agree; shape (repeats, n, n)."""
     law = (_pair_law(environment, sampling) * environment.unanimous()).ravel()
     n = environment.n
-    law = np.append(law, 1 - law.sum())
+    law = np.append(law, max(1 - law.sum(), 0.0))  # one type always agrees with itself
     return rng.multinomial(size, law, repeats)[:, :-1].reshape(-1, n, n).astype(float)
 
 
@@ -130,7 +148,7 @@ def fit_many(
 
     Args:
         environment: Where the data come from.
-        method: One of :data:`METHODS`; J of "corrected" is tabular, from linked labels.
+        method: As in :data:`METHODS`; J of "corrected" is tabular, from linked labels.
         size: Comparisons in each data set.
         repeats: Number of data sets.
         rng: Source of randomness.
@@ -140,8 +158,7 @@ def fit_many(
     Returns:
         By data set and offset, shape (repeats, n).
     """
-    kind, _, strength = method.partition(" ")
-    labels_per_comparison(method, 1)  # refuses unknown methods
+    kind, alpha = _parse(method)
     args = (environment, size, repeats, rng, sampling)
     if kind == "corrected":
         both, mixed = draw_linked(*args)
@@ -149,7 +166,7 @@ def fit_many(
         for b, m in zip(both, mixed, strict=True):
             moments = moments_from_counts(b, m, prior=1.0)
             wins = (2 * b + m)[None]
-            policies.append(fit_corrected(wins, moments, float(strength), ridge).policy[0])
+            policies.append(fit_corrected(wins, moments, alpha, ridge).policy[0])
         return np.array(policies)
     if kind in ("agreement", "integral"):
         fit = fit_agreement if kind == "agreement" else fit_integral
@@ -183,8 +200,40 @@ def learning_curves(
     out = {}
     for method in methods:
         rows = []
+        kind, alpha = _parse(method)
         for size in sizes:
-            rng = np.random.default_rng([seed, METHODS.index(method), size])
+            stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
+            rng = np.random.default_rng(stream)
             rows.append(distances(fit_many(environment, method, size, repeats, rng), environment))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     return out
+
+
+def exact_distance(
+    environment: RingEnvironment, method: str, sampling: ArrayLike | None = None
+) -> float:
+    """Total variation of a method's exact optimum to pi*: its bias.
+
+    NaN where the corrected loss has no stationary point on the branch from DPO.
+    """
+    kind, alpha = _parse(method)
+    try:
+        return total_variation(environment.optimum(kind, sampling, alpha), environment.best())
+    except ConvergenceError:
+        return float("nan")
+
+
+def mean_distance(
+    environment: RingEnvironment,
+    method: str,
+    size: int,
+    repeats: int,
+    rng: np.random.Generator,
+    sampling: ArrayLike | None = None,
+) -> float:
+    """Mean total variation to pi* of fits to fresh data; NaN where one did not converge."""
+    try:
+        policies = fit_many(environment, method, size, repeats, rng, sampling)
+    except ConvergenceError:
+        return float("nan")
+    return float(distances(policies, environment)["tv"].mean())

@@ -143,11 +143,12 @@ TEX = """() => [
 WIDE = """() => {
     const reachable = e => e && e !== document.body && (
         ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || reachable(e.parentElement));
-    const shown = e => e.offsetWidth > 1 &&
+    const shown = e => e.offsetWidth > 1 && !e.closest('mjx-assistive-mml') &&
         e.checkVisibility({visibilityProperty: true, opacityProperty: true});
     const out = [...document.querySelectorAll('article *')].filter(
         e => e.getBoundingClientRect().right > innerWidth + 1 && shown(e) && !reachable(e));
-    const selector = e => [e.tagName, ...e.classList].join('.') + (e.id && '#' + e.id);
+    const selector = e => [e.tagName, ...e.classList].join('.') + (e.id && '#' + e.id) +
+        ' ' + e.textContent.slice(0, 60);
     const wide = document.documentElement.scrollWidth;
     return [...(wide > innerWidth ? [`scrolls sideways, ${wide} px`] : []),
         ...out.slice(0, 5).map(e => 'sticks out of the page: ' + selector(e))];

@@ -18,9 +18,11 @@ from hetlib.ring_sweep import (
     draw_unanimous,
     draw_wins,
     draw_wins_by_type,
+    exact_distance,
     fit_many,
     labels_per_comparison,
     learning_curves,
+    mean_distance,
 )
 from hetlib.tabular import (
     counted_borda,
@@ -150,8 +152,17 @@ def test_multinomial_counts_follow_the_law_of_samples() -> None:
 
 def test_labels_are_counted() -> None:
     assert [labels_per_comparison(m, 3) for m in METHODS] == [1, 1, 2, 2, 3, 3, 3]
-    with pytest.raises(ValueError, match="method is 'ppo'"):
-        fit_many(RING, "ppo", 10, 1, np.random.default_rng(0))
+    for wrong in ("ppo", "corrected", "corrected x", "corrected -1", "dpo 2"):
+        with pytest.raises(ValueError, match=f"method is '{wrong}'"):
+            fit_many(RING, wrong, 10, 1, np.random.default_rng(0))
+
+
+def test_bias_and_error() -> None:
+    rng = np.random.default_rng(0)
+    bias = exact_distance(RING, "corrected 0")
+    assert bias == pytest.approx(distances(RING.optimum("dpo")[None], RING)["tv"][0])
+    assert exact_distance(RING, "agreement") < 1e-8
+    assert mean_distance(RING, "corrected 0", 10**8, 2, rng) == pytest.approx(bias, abs=1e-3)
 
 
 def test_distances() -> None:
