@@ -90,16 +90,16 @@ def slider_figure(
 ) -> SliderFigure:
     """A figure with sliders; the last line of a cell shows it.
 
-    ```python
-    hetlib.interactive.slider_figure(
-        {"D(y₃)": [0.02, 0.04]},                       # one slider with two positions
-        ["y₁", "y₂", "y₃"],                            # a group of bars each
-        {"Borda count": nbc},                          # shape (2, 3)
-        captions=lambda i: f"Borda ranks {first[i]} first.",
-        colours={"Borda count": "borda"},
-        fallback=fig, alt="Bars of the Borda counts of three responses",
-    )
-    ```
+    For example::
+
+        hetlib.interactive.slider_figure(
+            {"D(y₃)": [0.02, 0.04]},                       # one slider with two positions
+            ["y₁", "y₂", "y₃"],                            # a group of bars each
+            {"Borda count": nbc},                          # shape (2, 3)
+            captions=lambda i: f"Borda ranks {first[i]} first.",
+            colours={"Borda count": "borda"},
+            fallback=fig, alt="Bars of the Borda counts of three responses",
+        )
 
     Args:
         sliders: For each slider, in order, its name and its positions; numbers are shown

@@ -8,7 +8,7 @@ one number a comparison, and returns the mean over the batch, or with ``reductio
 loss of each comparison. A reward model is trained with the same losses: put r(y2) - r(y1) in
 the place of h.
 
-All are finite with finite gradients for |h| up to 1e4 in float32.
+All are finite with finite gradients for ``|h|`` up to 1e4 in float32.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def corrected(
 
     V is a tensor, made by the caller: ``hetlib.variance.variance_from_moments`` computes
     Eq. (16), which divides by sigma'(h)^2. Gradients flow through whatever V depends on;
-    ``variance.detach()`` stops them. With V fixed, large |h| is harmless.
+    ``variance.detach()`` stops them. With V fixed, large ``|h|`` is harmless.
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
@@ -122,15 +122,15 @@ def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
 def agreement(
     h: Tensor, votes: Tensor, as_released: bool = False, reduction: str = "mean"
 ) -> Tensor:
-    """The consistent loss of Proposition 6.1: DPO at temperature 1 / |U| on unanimous votes.
+    """The consistent loss of Proposition 6.1: DPO at temperature ``1 / |U|`` on unanimous votes.
 
     With one type it is the DPO loss.
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
-        as_released: Score the votes for y1 by sigma(|U| (1 - h)), as the released code does,
-            where the proposition has sigma(-|U| h). Not consistent; for comparison only.
+        as_released: Score the votes for y1 by ``sigma(|U| (1 - h))``, as the released code does,
+            where the proposition has ``sigma(-|U| h)``. Not consistent; for comparison only.
         reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
@@ -216,9 +216,9 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     """The consistent loss of Proposition B.3, on unanimous votes, for every number of types.
 
     With one type it is the DPO loss less 1. It is convex in h, and grows like
-    exp((|U| - 1) |h|) on the side that the votes contradict. Where that would overflow
-    (|h| beyond 60 / (|U| - 1) in float32, 680 / (|U| - 1) in float64) it is continued by
-    its tangent: still convex, with a gradient that points back.
+    ``exp((|U| - 1) |h|)`` on the side that the votes contradict. Where that would overflow
+    (``|h|`` beyond ``60 / (|U| - 1)`` in float32, ``680 / (|U| - 1)`` in float64) it is
+    continued by its tangent: still convex, with a gradient that points back.
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).

@@ -35,11 +35,11 @@ def ipo_loss(wins: Array) -> PairLoss:
 
 
 def agreement_loss(unanimous: Array, types: int) -> PairLoss:
-    """The consistent loss of Proposition 6.1: logistic, at temperature 1 / |U|.
+    """The consistent loss of Proposition 6.1: logistic, at temperature ``1 / |U|``.
 
     Args:
         unanimous: How often every type preferred y_i to y_j.
-        types: Number of types |U|.
+        types: Number of types ``|U|``.
     """
     k = _number_of_types(types)
 
@@ -56,14 +56,14 @@ def agreement_loss(unanimous: Array, types: int) -> PairLoss:
 
 
 def shifted_agreement_loss(second: Array, first: Array, types: int) -> PairLoss:
-    """Proposition 6.1 as the released code has it: sigma(|U| (1 - h)) for sigma(-|U| h).
+    """Proposition 6.1 as the released code has it: ``sigma(|U| (1 - h))``.
 
     Here the order matters in which a pair was shown.
 
     Args:
         second: How often every type preferred y_i to y_j where y_i was shown second.
         first: The same where y_i was shown first.
-        types: Number of types |U|.
+        types: Number of types ``|U|``.
     """
     proper = agreement_loss(second, types)
     slipped = agreement_loss(first, types)
@@ -81,7 +81,7 @@ def integral_loss(unanimous: Array, types: int) -> PairLoss:
 
     Args:
         unanimous: How often every type preferred y_i to y_j.
-        types: Number of types |U|.
+        types: Number of types ``|U|``.
     """
     k = _number_of_types(types)
 

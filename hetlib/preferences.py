@@ -184,7 +184,7 @@ class Population:
             sampling: Distribution D of each response, shape (responses,); uniform if None.
 
         Returns:
-            wins[i, j]: how often y_i beat y_j, shape (responses, responses).
+            How often y_i beat y_j at [i, j], shape (responses, responses).
         """
         _at_least_one(size)
         D = validate.distribution("sampling", sampling, self.responses)

@@ -31,7 +31,7 @@ def variance_from_moments(J1: Any, J2: Any, margin: Any) -> Any:
             shape. A torch tensor gets its gradient.
 
     Returns:
-        V >= 0, an array or tensor of the same shape. It grows like exp(2 |margin|).
+        V >= 0, an array or tensor of the same shape. It grows like ``exp(2 |margin|)``.
     """
     cosh = margin.cosh() if hasattr(margin, "cosh") else np.cosh(margin)
     spread = (J1 - (J1 + J2) ** 2).clip(min=0)

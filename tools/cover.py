@@ -29,9 +29,9 @@ def draw(path: Path) -> None:
     right.plot(delta, best, color=hetlib.plots.COLOURS["average"])
     right.plot(delta, dpo, color=hetlib.plots.COLOURS["dpo"])
     top = int(best.argmax())
-    right.annotate("what serves them best", (delta[top], best[top]), (-19.5, best.max() * 1.04),
+    right.annotate("what serves them best", (delta[top], best[top]), (-19.5, best.max() * 1.06),
                    color=hetlib.plots.COLOURS["average"])  # fmt: skip
-    right.annotate("what DPO learns", (0, dpo.max()), (0.5, dpo.max() * 1.06), ha="center",
+    right.annotate("what DPO learns", (0, 0), (0, 0.6 * best.max()), ha="center",
                    color=hetlib.plots.COLOURS["dpo"])  # fmt: skip
     right.set(title="One answer for all", xlabel="response", ylabel="probability", yticks=[])
     right.set_ylim(0, best.max() * 1.12)

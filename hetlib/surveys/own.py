@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,8 @@ from hetlib import validate
 from hetlib.validate import Array
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Answers:
     """A checked question.
 
     Attributes:
@@ -45,7 +46,7 @@ def read_question(
         masses: Share of each type in the population, shape (types,).
 
     Returns:
-        The question, ready for :func:`hetlib.luce_shepard_rewards`.
+        The question, ready for :func:`hetlib.surveys.questions.luce_shepard_rewards`.
 
     Raises:
         ValueError: a name that is not text or appears twice, a shape that does not fit, a
