@@ -134,7 +134,7 @@ def agreement(
         reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
-        Mean over the whole batch, as in Eq. (17): a comparison with disagreement counts 0.
+        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
 
     Raises:
         ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
@@ -226,7 +226,7 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
         reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 
     Returns:
-        Mean over the whole batch, as in Eq. (17): a comparison with disagreement counts 0.
+        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
 
     Raises:
         ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.

@@ -15,7 +15,7 @@ from hetlib.validate import Array
 Bits = NDArray[np.int8]
 Indices = NDArray[np.int64]
 
-#: Preference models: the probability of a choice as a function of the reward difference.
+#: Preference models by name; each turns a reward difference into the probability of a choice.
 LINKS: dict[str, Callable[[Array], Array]] = {
     "logistic": expit,  # Bradley-Terry
     "probit": ndtr,  # Thurstone, case V

@@ -195,7 +195,7 @@ def learning_curves(
         methods: Some of :data:`METHODS`.
 
     Returns:
-        By method: "tv", "kl" and "regret", each of shape (sizes, repeats).
+        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats).
     """
     out = {}
     for method in methods:
