@@ -118,13 +118,17 @@ def certified_ranking(moments: ArrayLike, reward_bound: float) -> CertifiedRanki
             raise ValueError(f"moments[{k}] disagrees between [{i}, {j}] and [{j}, {i}]")
     N = c.shape[1]
     upper = np.zeros((N, N))
+    known: dict[bytes, float] = {}  # symmetric problems repeat the same moments
     for i in range(N):
         for j in range(i):
-            try:
-                pair = average_reward_bounds(c[:, i, j], reward_bound)
-            except ValueError as error:
-                raise ValueError(f"pair [{i}, {j}]: {error}") from error
-            upper[i, j], upper[j, i] = pair.upper, -pair.lower
+            there, back = (c[:, a, b].round(14).tobytes() for a, b in ((i, j), (j, i)))
+            if there not in known or back not in known:
+                try:
+                    pair = average_reward_bounds(c[:, i, j], reward_bound)
+                except ValueError as error:
+                    raise ValueError(f"pair [{i}, {j}]: {error}") from error
+                known[there], known[back] = pair.upper, -pair.lower
+            upper[i, j], upper[j, i] = known[there], known[back]
     return tighten(upper)
 
 
@@ -202,10 +206,11 @@ def bounds_from_counts(
             raise ValueError(f"no population with |Δr| <= {B:g} has label counts like these")
         ends = np.clip([low[1], high[1]], a, b)
         first, last = (average_reward_bounds([p], B) for p in ends)
-        return Bounds(first.lower, last.upper, (first.witnesses[0], last.witnesses[1]))
+        return Bounds(first.lower, last.upper, (first.witnesses[0], last.witnesses[1]), 1)
     top, x, w = moment_problem.greatest_mean(low, high, B)
     bottom, x_, w_ = moment_problem.greatest_mean(low[::-1], high[::-1], B)
-    return Bounds(-bottom, top, (mirror(witness_of(x_, w_, B)), witness_of(x, w, B)))
+    witnesses = mirror(witness_of(x_, w_, B)), witness_of(x, w, B)
+    return Bounds(-bottom, top, witnesses, len(low) - 1)
 
 
 def certified_from_counts(

@@ -121,7 +121,7 @@ def slider_figure(
         digits: Decimals of the values that are kept and shown.
 
     Returns:
-        An object that displays itself: PNG in PDF, HTML elsewhere.
+        An object that displays itself as PNG in PDF, as HTML elsewhere.
 
     Raises:
         ValueError: no slider, position, ``x`` or series; a series of the wrong shape or not

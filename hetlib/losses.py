@@ -71,7 +71,7 @@ def corrected(
             shape (batch,).
         alpha: Strength of the correction; 0 is DPO, 1 is Eq. (14).
         eps: Floor of the stabilised logarithm, log max(z, eps), of Section 5.1.
-        clamp: Limit of |sigma''(h) V / 2| before it is multiplied by alpha. None: no limit,
+        clamp: Limit of ``|sigma''(h) V / 2|`` before it is multiplied by alpha. None: no limit,
             as in the paper; the released code has 0.1.
         reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
 

@@ -40,7 +40,34 @@ def principal(c: Array, low: bool, high: bool) -> tuple[Array, Array]:
     atoms = _atoms(c, low, high)
     powers = np.vander(atoms, len(c), increasing=True).T
     weights = np.maximum(np.linalg.lstsq(powers, c, rcond=None)[0], 0)
+    if len(atoms) > low + high and abs(powers @ weights - c).max() > 1e-14:
+        atoms, weights = _polish(c, atoms, weights, low, high)
     return atoms, weights / weights.sum()
+
+
+def _polish(c: Array, atoms: Array, weights: Array, low: bool, high: bool) -> tuple[Array, Array]:
+    """Newton's steps on the moment equations, as long as they help."""
+    order = np.arange(len(c))[:, None]
+    free = slice(int(low), len(atoms) - high)
+
+    def miss(z: Array, v: Array) -> Array:
+        return z**order @ v - c
+
+    best = abs(miss(atoms, weights)).max()
+    for _ in range(20):
+        slopes = weights[free] * order * atoms[free] ** np.maximum(order - 1, 0)
+        step = np.linalg.lstsq(
+            np.hstack([slopes, atoms**order]), -miss(atoms, weights), rcond=1e-15
+        )[0]
+        z = atoms.copy()
+        moved = len(slopes[0])
+        z[free] = np.clip(z[free] + step[:moved], 0, 1)
+        v = np.maximum(weights + step[moved:], 0)
+        now = abs(miss(z, v)).max()
+        if not now < best:
+            break
+        atoms, weights, best = z, v, now
+    return atoms, weights
 
 
 def _atoms(c: Array, low: bool, high: bool) -> Array:

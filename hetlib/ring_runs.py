@@ -56,10 +56,10 @@ GROUPS: dict[str, tuple[dict[str, Recipe], Settings]] = {
 }
 
 
-def describe(environment: RingEnvironment, groups: Sequence[str] = tuple(GROUPS)) -> dict[str, Any]:
+def describe(environment: RingEnvironment, groups: Sequence[str] | None = None) -> dict[str, Any]:
     """Everything that the results depend on, as JSON; what a stored file is held against."""
     out: dict[str, Any] = {"environment": asdict(environment), "seeds": list(SEEDS)}
-    for name in groups:
+    for name in groups or GROUPS:
         recipes, settings = GROUPS[name]
         out[name] = {"settings": asdict(settings)}
         out[name]["recipes"] = {key: asdict(recipe) for key, recipe in recipes.items()}

@@ -113,7 +113,7 @@ def minimise_tables(
     tolerance: float = 1e-9,
     max_steps: int = 300,
 ) -> Array:
-    """Minimise sum_ij loss_ij(s_i - s_j) + ridge / 2 |s|^2 for many tables at once.
+    """Minimise sum_ij loss_ij(s_i - s_j) + ``ridge / 2 |s|^2`` for many tables at once.
 
     Newton's method with a line search of each table's own, as
     :func:`hetlib.policies.minimise_pairwise` does for one.
@@ -200,7 +200,7 @@ class Fit:
 
     @property
     def policy(self) -> Array:
-        """The policy that induces the rewards: uniform reference, beta = 1; (tables, n)."""
+        """The policies of the fitted rewards (uniform reference, beta = 1), shape (tables, n)."""
         return np.asarray(softmax(self.reward, axis=1))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hetlib import ring_runs
 from hetlib.corrected import Correction, corrected_reward
 from hetlib.policies import fit_dpo as fit_one
 from hetlib.policies import ipo_policy
@@ -247,3 +248,25 @@ def test_bad_recipes() -> None:
         Settings(size=10)
     with pytest.raises(ValueError, match="must not be empty"):
         NetworkTraining(RING, [], [0], Settings())
+
+
+def test_stored_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"small": ({"one": RECIPES[0]}, Settings(steps=3, batch=64, size=512, record=(2,)))}
+    monkeypatch.setattr(ring_runs, "GROUPS", groups)
+    monkeypatch.setattr(ring_runs, "SEEDS", (0, 1))
+    file = tmp_path / "ring.json"
+    with pytest.raises(FileNotFoundError, match="not there"):
+        ring_runs.load_or_compute(RING, file, tmp_path / "scratch", run=False)
+    made = ring_runs.load_or_compute(RING, file, tmp_path / "scratch", run=True)
+    stored = made["results"]["small"]["one"]
+    assert set(stored) == {"2", "3"}
+    _, policies = train_networks(RING, RECIPES[:1], [0, 1], groups["small"][1])
+    curves = ring_runs.one_dimensional_policies(stored["3"])
+    assert curves == pytest.approx(policies[-1, 0].mean(axis=1), abs=1e-6)
+    tv = abs(policies[-1, 0].mean(axis=1) - RING.best()).sum(axis=1) / 2
+    assert stored["3"]["tv"] == pytest.approx(tv, abs=1e-6)
+    again = ring_runs.load_or_compute(RING, file, tmp_path / "scratch", run=False)
+    assert again["results"] == made["results"]
+    other = replace(RING, scales=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="other settings"):
+        ring_runs.load_or_compute(other, file, tmp_path / "scratch", run=False)
