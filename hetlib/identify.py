@@ -100,7 +100,7 @@ def certified_ranking(moments: ArrayLike, reward_bound: float) -> CertifiedRanki
     Args:
         moments: E_u Pr(y_i beats y_j | u)^k, shape (m, responses, responses), or the matrix
             ``pairwise`` for m = 1.
-        reward_bound: B, with |Δr| <= B for every pair and person.
+        reward_bound: B, with ``|Δr| <= B`` for every pair and person.
 
     Raises:
         ValueError: not square, the two directions of a pair do not agree, moments that no

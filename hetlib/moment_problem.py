@@ -187,11 +187,11 @@ def greatest_mean(
     Args:
         low: Least probability of k wins in m labels of one person, k = 0..m, shape (m + 1,).
         high: Greatest, shape (m + 1,).
-        bound: |logit x| is at most this.
+        bound: ``|logit x|`` is at most this.
         tolerance: Stop when no distribution can be better by more.
 
     Returns:
-        A value that no distribution exceeds (the certificate: a polynomial above the logit on
+        A value that no distribution exceeds (its certificate is a polynomial above the logit on
         the whole interval), and the atoms and weights of one that comes within the tolerance.
 
     Raises:

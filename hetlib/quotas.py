@@ -46,7 +46,7 @@ def quota(
         weights: Masses of the types as whole numbers; as ``labels`` if None.
 
     Returns:
-        n, and m: the weights divided by their greatest common divisor.
+        The quota n, and m, the weights divided by their greatest common divisor.
 
     Raises:
         ValueError: an entry that is not a positive whole number, or different lengths.

@@ -1,6 +1,6 @@
 """Sharp bounds on the average reward of a pair from moments of its choice probability.
 
-With |Δr| <= B, labels fix moments of the choice probability x = σ(Δr) over people: one label a
+With ``|Δr| <= B``, labels fix moments of the choice probability x = σ(Δr) over people: one label a
 person E x, m labels of the same person on the pair E x, ..., E x^m. The average E Δr = E logit x
 then lies in an interval; this module computes it, with populations that attain its ends. Readers
 import these names from :mod:`hetlib.identify`.
@@ -96,7 +96,7 @@ def mirror(witness: Witness) -> Witness:
 
 
 def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
-    """Sharp bounds on E Δr given moments of the choice probability and |Δr| <= B.
+    """Sharp bounds on E Δr given moments of the choice probability and ``|Δr| <= B``.
 
     Args:
         moments: E_u σ(Δr)^k for k = 1..m, shape (m,), at most eight. One is what anonymous
@@ -104,7 +104,7 @@ def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
         reward_bound: B.
 
     Returns:
-        Bounds with populations that attain them. One moment: envelopes of the logit in closed
+        Bounds with populations that attain them. For one moment, envelopes of the logit in closed
         form. An even number: Radau's rules. An odd number: Radau's rules, with the next
         moment chosen best. Later moments of which rounding leaves too little are not used,
         which can only widen the interval.
