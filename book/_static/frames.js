@@ -101,7 +101,7 @@
     const data = JSON.parse(box.querySelector("script").textContent), id = `frames-${count++}`;
     const svg = make("svg", { role: "img", "aria-label": data.alt, "aria-describedby": id });
     const caption = make("p", { class: "frames-caption", id, "aria-live": "polite" });
-    const values = make("div", { class: "frames-values" });
+    const values = make("div", { class: "frames-values", tabindex: "0", role: "region", "aria-label": "Values" });
     const inputs = data.sliders.map((s) =>
       make("input", { type: "range", min: 0, max: s.values.length - 1, step: 1, value: s.start }));
     const shown = data.sliders.map(() => make("output"));

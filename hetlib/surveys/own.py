@@ -46,7 +46,7 @@ def read_question(
         masses: Share of each type in the population, shape (types,).
 
     Returns:
-        The question, ready for :func:`hetlib.surveys.questions.luce_shepard_rewards`.
+        The question, ready for :func:`~hetlib.surveys.questions.luce_shepard_rewards`.
 
     Raises:
         ValueError: a name that is not text or appears twice, a shape that does not fit, a

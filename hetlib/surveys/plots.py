@@ -60,7 +60,7 @@ def panels(question: Question, floor: float = 1e-15) -> Any:
 
     Args:
         question: What to draw.
-        floor: Least share, see :func:`hetlib.surveys.questions.luce_shepard_rewards`.
+        floor: Least share, see :func:`~hetlib.surveys.questions.luce_shepard_rewards`.
 
     Returns:
         A figure with the three panels of Figures 6 to 10, one below the other. Average and
