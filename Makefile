@@ -5,8 +5,8 @@
 #
 #   make setup       the environment .venv, from constraints.txt
 #   make book        render the book from the stored outputs; runs no chapter
-#   make run         run every chapter at the full profile and store its outputs
-#   make run/NAME    one chapter, such as make run/03-borda
+#   make run         run at the full profile every chapter whose stored outputs are stale
+#   make run/NAME    one chapter, stale or not, such as make run/03-borda
 #   make try/NAME    run a chapter with your own parameters, stored elsewhere:
 #                      make try/04-drawbacks P="-p link probit"
 #                      make try/04-drawbacks P="-f my-question.yml"
@@ -61,7 +61,7 @@ book: setup $(MATHJAX) $(COVER)
 	@echo "The book, from the stored outputs: _build/html/index.html"
 
 run: setup
-	$(PATHS) $(PY) tools/execute.py
+	$(PATHS) $(PY) tools/execute.py --missing
 run/%: setup
 	$(PATHS) $(PY) tools/execute.py $*
 
