@@ -90,7 +90,7 @@ pages:
 	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/test_pages.py
 
 bench: setup
-	for script in benchmarks/[a-z]*.py; do $(PY) $$script || exit 1; done
+	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done
 
 clean:
 	rm -rf _build book/_static/mathjax book/_static/cover.svg .pytest_cache .mypy_cache .ruff_cache .hypothesis
