@@ -35,7 +35,7 @@ help:
 setup: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,llm,dev]'
 	@touch $@
 
 # The one script that MathJax needs, from the installed package
