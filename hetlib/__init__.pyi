@@ -6,8 +6,10 @@ from . import interactive as interactive
 from . import joint_cross as joint_cross
 from . import joint_mixture as joint_mixture
 from . import joint_neural as joint_neural
+from . import llm as llm
 from . import losses as losses
 from . import moment_problem as moment_problem
+from . import newton as newton
 from . import pair_losses as pair_losses
 from . import plots as plots
 from . import policies as policies
@@ -17,6 +19,7 @@ from . import quotas as quotas
 from . import ring as ring
 from . import ring_runs as ring_runs
 from . import ring_sweep as ring_sweep
+from . import ring_tables as ring_tables
 from . import runs as runs
 from . import sensitivity as sensitivity
 from . import surveys as surveys

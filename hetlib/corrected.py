@@ -100,7 +100,7 @@ class Correction:
         return out
 
     def loss(self, pairwise: ArrayLike) -> PairLoss:
-        """Expected loss of each ordered pair, for :func:`hetlib.policies.minimise_pairwise`."""
+        """Expected loss of each ordered pair, for :func:`hetlib.newton.minimise_pairwise`."""
         P = validate.pairwise(pairwise)
         if len(P) != self.responses:
             raise ValueError(f"pairwise has {len(P)} responses; the variance has {self.responses}")

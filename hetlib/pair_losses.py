@@ -1,7 +1,7 @@
 """Losses of pairs on counts: IPO and the consistent losses, with two derivatives.
 
 Each function takes how often something was observed, an array whose last two axes are
-(responses, responses), and returns a :data:`hetlib.policies.PairLoss`. DPO's is
+(responses, responses), and returns a :data:`hetlib.newton.PairLoss`. DPO's is
 :func:`hetlib.policies.dpo_loss`; the corrected one is in :mod:`hetlib.corrected`. The same
 losses on single comparisons, in torch, are in :mod:`hetlib.losses`.
 """

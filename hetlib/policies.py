@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components
@@ -11,15 +9,10 @@ from scipy.special import expit, log_softmax
 
 from hetlib import validate
 from hetlib.borda import normalized_borda_count
+from hetlib.newton import ConvergenceError as ConvergenceError
+from hetlib.newton import PairLoss as PairLoss
+from hetlib.newton import minimise_pairwise as minimise_pairwise
 from hetlib.validate import Array
-
-#: Maps margins H, H[i, j] = s_i - s_j, to the loss of each ordered pair and its first two
-#: derivatives in H[i, j]; all of shape (responses, responses).
-PairLoss = Callable[[Array], tuple[Array, Array, Array]]
-
-
-class ConvergenceError(RuntimeError):
-    """A solver stopped before it reached the accuracy that was asked for."""
 
 
 def optimal_policy(
@@ -100,69 +93,6 @@ def total_variation(p: ArrayLike, q: ArrayLike) -> float:
     a = validate.array("p", p, 1)
     a = validate.distribution("p", a, len(a))
     return float(abs(a - validate.distribution("q", q, len(a))).sum() / 2)
-
-
-def minimise_pairwise(
-    loss: PairLoss,
-    sampling: ArrayLike,
-    start: ArrayLike | None = None,
-    tolerance: float = 1e-10,
-    max_steps: int = 500,
-) -> Array:
-    """Minimise sum_ij D_i D_j loss_ij(s_i - s_j) over rewards s of mean zero.
-
-    Newton's method with a line search; where the Hessian is not positive it is lifted, so a
-    loss that is not convex ends in a local minimum near ``start``.
-
-    Args:
-        loss: Loss of each ordered pair with two derivatives.
-        sampling: Distribution D of each response, shape (responses,), full support.
-        start: First guess, shape (responses,); zeros if None.
-        tolerance: Largest entry of the gradient, divided by D, at the end.
-        max_steps: Limit on the steps.
-
-    Returns:
-        The rewards s, mean zero, shape (responses,).
-
-    Raises:
-        ConvergenceError: the gradient is still larger after ``max_steps``.
-    """
-    D = validate.array("sampling", sampling, 1)
-    DD = np.outer(D, D)
-    s = np.zeros(len(D)) if start is None else validate.array("start", start, 1)
-    s = s - s.mean()
-
-    def evaluate(s: Array) -> tuple[float, Array, Array]:
-        value, slope, curve = (DD * part for part in loss(s[:, None] - s[None, :]))
-        gradient = slope.sum(axis=1) - slope.sum(axis=0)
-        pair = curve + curve.T
-        return float(value.sum()), gradient, np.diag(pair.sum(axis=1)) - pair
-
-    value, gradient, hessian = evaluate(s)
-    for _ in range(max_steps):
-        if abs(gradient / D).max() < tolerance:
-            return s - s.mean()
-        eigenvalues, vectors = np.linalg.eigh(hessian)
-        # The constant direction has eigenvalue zero and gradient zero; lifting is harmless there.
-        lifted = np.maximum(abs(eigenvalues), 1e-9 * abs(eigenvalues).max() + 1e-300)
-        step = -vectors @ ((vectors.T @ gradient) / lifted)
-        step -= step.mean()
-        size, slope = 1.0, gradient @ step
-        while size > 1e-10:
-            trial = evaluate(s + size * step)
-            # Near the optimum values agree to rounding; then a smaller gradient decides.
-            enough = trial[0] <= value + 1e-4 * size * slope
-            flat = abs(trial[0] - value) < 1e-13 * (1 + abs(value))
-            if enough or (flat and abs(trial[1] / D).max() < abs(gradient / D).max()):
-                break
-            size /= 2
-        else:
-            break
-        s, (value, gradient, hessian) = s + size * step, trial
-    raise ConvergenceError(
-        f"gradient {abs(gradient / D).max():.1e} after {max_steps} Newton steps; "
-        f"{tolerance:.0e} was asked for"
-    )
 
 
 def dpo_loss(pairwise: Array) -> PairLoss:

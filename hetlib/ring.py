@@ -19,6 +19,8 @@ from hetlib.corrected import Correction, corrected_reward
 from hetlib.pair_losses import agreement_loss, integral_loss, shifted_agreement_loss
 from hetlib.policies import dpo_reward, minimise_pairwise, optimal_policy
 from hetlib.preferences import Bits, Indices, Population
+from hetlib.ring_tables import by_offset as by_offset
+from hetlib.ring_tables import one_dimensional as one_dimensional
 from hetlib.validate import Array
 from hetlib.variance import JointMoments
 
@@ -280,31 +282,3 @@ class RingEnvironment:
         p = table[:, d2 * self.n + d1]
         votes = (rng.random(p.shape) < p).astype(np.int8)
         return RingComparisons(x, d1, d2, np.ascontiguousarray(votes.T), None, self.n)
-
-
-def one_dimensional(table: ArrayLike) -> tuple[Array, Array]:
-    """Average of a policy over prompts by offset, with its standard error (Section 7.2).
-
-    Args:
-        table: A policy or reward by prompt and offset, shape (prompts, n).
-
-    Returns:
-        Mean and standard error across prompts, each of shape (n,).
-    """
-    values = validate.array("table", table, 2)
-    if len(values) < 2:
-        raise ValueError("table has one row; a standard error needs at least two prompts")
-    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
-
-
-def by_offset(table: ArrayLike) -> Array:
-    """Entries by prompt and response rearranged by prompt and offset, shape (n, n).
-
-    Args:
-        table: Entry [x, y] belongs to response y of prompt x, shape (n, n).
-    """
-    values = validate.array("table", table, 2)
-    n = len(values)
-    if values.shape != (n, n):
-        raise ValueError(f"table must be square, not of shape {values.shape}")
-    return np.array([np.roll(row, n // 2 - x) for x, row in enumerate(values)])

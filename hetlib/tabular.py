@@ -19,8 +19,10 @@ from scipy.special import softmax
 
 from hetlib import validate
 from hetlib.corrected import Correction
+from hetlib.newton import PairLoss
+from hetlib.newton import minimise_tables as minimise_tables
 from hetlib.pair_losses import agreement_loss, integral_loss, ipo_loss, shifted_agreement_loss
-from hetlib.policies import ConvergenceError, PairLoss, dpo_loss
+from hetlib.policies import dpo_loss
 from hetlib.ring import RingComparisons, RingEnvironment
 from hetlib.validate import Array
 from hetlib.variance import JointMoments, moments_from_counts
@@ -102,90 +104,6 @@ def linked_moments(data: RingComparisons, prior: float = 1.0) -> JointMoments:
     )
     mixed = _count(data, data.d2, data.d1, True, a != b)[0]
     return moments_from_counts(both[0], mixed + mixed.T, prior)
-
-
-def minimise_tables(
-    loss: PairLoss,
-    shape: tuple[int, int],
-    scale: ArrayLike,
-    ridge: float = 0.0,
-    start: Array | None = None,
-    tolerance: float = 1e-9,
-    max_steps: int = 300,
-) -> Array:
-    """Minimise sum_ij loss_ij(s_i - s_j) + ``ridge / 2 |s|^2`` for many tables at once.
-
-    Newton's method with a line search of each table's own, as
-    :func:`hetlib.policies.minimise_pairwise` does for one.
-
-    Args:
-        loss: Total loss of each ordered pair with two derivatives, arrays (tables, n, n).
-        shape: (tables, n).
-        scale: Number of observations behind each table; the gradient is judged per one.
-        ridge: Weight of the squared rewards; a little of it gives thin data an optimum.
-        start: First guess; zeros if None.
-        tolerance: Largest gradient per observation at the end.
-        max_steps: Limit on the steps.
-
-    Returns:
-        Rewards of mean zero, shape (tables, n).
-
-    Raises:
-        ConvergenceError: some table's gradient is still larger after ``max_steps``.
-    """
-    tables, n = shape
-    s = np.zeros(shape) if start is None else start - start.mean(axis=1, keepdims=True)
-    unit = np.maximum(np.broadcast_to(np.asarray(scale, dtype=np.float64), (tables,)), 1.0)
-    diagonal = np.arange(n)
-
-    def evaluate(s: Array) -> tuple[Array, Array, Array]:
-        value, slope, curve = loss(s[:, :, None] - s[:, None, :])
-        gradient = slope.sum(axis=2) - slope.sum(axis=1) + ridge * s
-        hessian = -(curve + curve.transpose(0, 2, 1))
-        hessian[:, diagonal, diagonal] -= hessian.sum(axis=2) - ridge
-        return value.sum(axis=(1, 2)) + ridge / 2 * (s**2).sum(axis=1), gradient, hessian
-
-    value, gradient, hessian = evaluate(s)
-    for _ in range(max_steps):
-        active = abs(gradient).max(axis=1) / unit >= tolerance
-        if not active.any():
-            return s - s.mean(axis=1, keepdims=True)
-        step = _newton_step(gradient, hessian)
-        slope = (gradient * step).sum(axis=1)
-        size = np.where(active, 1.0, 0.0)
-        while True:
-            trial = evaluate(s + size[:, None] * step)
-            enough = trial[0] <= value + 1e-4 * size * slope
-            flat = abs(trial[0] - value) < 1e-12 * (1 + abs(value))
-            smaller = abs(trial[1]).max(axis=1) < abs(gradient).max(axis=1)
-            bad = active & (size > 0) & ~(enough | (flat & smaller))
-            if not bad.any():
-                break
-            size = np.where(bad, size / 2, size)
-            size = np.where(size < 1e-10, 0.0, size)
-        if not (active & (size > 0)).any():
-            break
-        s = s + size[:, None] * step
-        value, gradient, hessian = trial
-    worst = (abs(gradient).max(axis=1) / unit).max()
-    raise ConvergenceError(f"gradient {worst:.1e} per observation; {tolerance:.0e} was asked for")
-
-
-def _newton_step(gradient: Array, hessian: Array) -> Array:
-    n = gradient.shape[1]
-    # Rewards are free up to a constant; a term in that direction makes the system regular.
-    size = np.trace(hessian, axis1=1, axis2=2) / n
-    regular = hessian + (abs(size)[:, None, None] + 1e-300) / n
-    try:
-        np.linalg.cholesky(regular)
-        step = -np.linalg.solve(regular, gradient[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:  # not convex here, or hardly curved: lift
-        eigenvalues, vectors = np.linalg.eigh(hessian)
-        top = abs(eigenvalues).max(axis=1, keepdims=True)
-        lifted = np.maximum(abs(eigenvalues), 1e-9 * top + 1e-300)
-        along = (vectors.transpose(0, 2, 1) @ gradient[:, :, None])[:, :, 0] / lifted
-        step = -(vectors @ along[:, :, None])[:, :, 0]
-    return step - step.mean(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)

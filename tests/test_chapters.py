@@ -20,6 +20,10 @@ ROOT = Path(__file__).parent.parent
 NAMES = sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md"))
 PAGES = sorted((ROOT / "book").glob("*.md"))
 
+#: Lines of a code cell that a reader sees; the other cells are folded, or not shown at all.
+MOST_LINES = 15
+UNSEEN = {"hide-cell", "hide-input", "remove-cell", "remove-input"}
+
 each_chapter = pytest.mark.parametrize("name", NAMES)
 
 
@@ -121,6 +125,19 @@ def test_sections(name: str) -> None:
     assert "## Paper and here" in lines
     assert f"(sec-{name[:2]})=" in lines
     assert any(line.startswith("*In the paper:") for line in lines)
+
+
+@each_chapter
+def test_visible_code_cells_are_short(name: str) -> None:
+    """All lines count, blank ones and comments too; the parameters say what each one means."""
+    long = [
+        f"{lines} lines: {cell.source.splitlines()[0]}"
+        for cell in chapter(name).cells
+        if cell.cell_type == "code"
+        and not {"parameters", *UNSEEN} & set(cell.metadata.get("tags", []))
+        and (lines := len(cell.source.splitlines())) > MOST_LINES
+    ]
+    assert not long, f"{name}: more than {MOST_LINES} lines in\n" + "\n".join(long)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
