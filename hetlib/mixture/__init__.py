@@ -1,0 +1,5 @@
+"""Latent types: EM for policies by type, min-max regret, and what data can identify."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
