@@ -1,13 +1,18 @@
 from . import borda as borda
 from . import claims as claims
+from . import comparison as comparison
 from . import corrected as corrected
+from . import grid as grid
 from . import identify as identify
 from . import interactive as interactive
 from . import joint_cross as joint_cross
 from . import joint_mixture as joint_mixture
 from . import joint_neural as joint_neural
+from . import label_sets as label_sets
 from . import llm as llm
 from . import losses as losses
+from . import methods as methods
+from . import mixture as mixture
 from . import moment_problem as moment_problem
 from . import newton as newton
 from . import pair_losses as pair_losses
@@ -28,6 +33,7 @@ from . import tabular_network as tabular_network
 from . import tabular_training as tabular_training
 from . import variance as variance
 from . import votes as votes
+from . import worlds as worlds
 from .borda import normalized_borda_count as normalized_borda_count
 from .borda import ranking as ranking
 from .policies import dpo_policy as dpo_policy

@@ -103,3 +103,6 @@ def test_command_names_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "cell is 'reward-x'" in capsys.readouterr().err
     assert command.main([str(file), "--set", "limit"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
+    file.write_text("batch: 4096\ndevice: cpu\n")  # of the 8-billion model
+    assert command.main([str(file), "--cell", "alignment-anonymous"]) == 2
+    assert "needs about" in capsys.readouterr().err

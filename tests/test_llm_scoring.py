@@ -134,6 +134,22 @@ def test_prompt_tokens_cancel_in_the_margin() -> None:
     )
 
 
+@pytest.mark.parametrize("shift", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_margins_need_no_prompt(shift: bool, shared: bool) -> None:
+    data, model = texts(), scorer()
+    common = batches.shared_tokens(data) if shared else None
+    trained = [p for p in model.parameters() if p.requires_grad]
+    found = []
+    for margins in (True, False):
+        batch = batches.collate(data, range(5), common, shift, margins=margins)
+        scores = model(**batch)
+        h = scores[1::2] - scores[0::2]
+        found.append((h, *torch.autograd.grad(h.square().sum(), trained)))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+
+
 def test_frozen_reference_is_the_model_without_adapters() -> None:
     from dataclasses import replace
 

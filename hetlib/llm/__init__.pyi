@@ -1,6 +1,7 @@
 from . import audit as audit
 from . import batches as batches
 from . import checkpoints as checkpoints
+from . import em as em
 from . import estimate as estimate
 from . import evaluation as evaluation
 from . import experiment as experiment
@@ -19,6 +20,8 @@ from . import synthetic as synthetic
 from . import tokens as tokens
 from . import trainer as trainer
 from . import training as training
+from .estimate import dry_run as dry_run
+from .experiment import run_all as run_all
 from .labels import KINDS as KINDS
 from .labels import label_pairs as label_pairs
 from .lengths import length_rewards as length_rewards
@@ -26,7 +29,9 @@ from .lengths import mean_reward as mean_reward
 from .pairs import Pair as Pair
 from .pairs import read_pairs as read_pairs
 from .pairs import split_by_prompt as split_by_prompt
+from .plan import Plan as Plan
 from .settings import Settings as Settings
 from .synthetic import dialogues as dialogues
 from .tokens import TokenPairs as TokenPairs
 from .tokens import tokenise as tokenise
+from .training import train as train

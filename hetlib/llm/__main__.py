@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import yaml
 
-from hetlib.llm.estimate import HH_PAIRS, dry_run
+from hetlib.llm.estimate import HH_PAIRS, check_memory, dry_run
 from hetlib.llm.plan import SYNTHETIC, Plan
 
 
@@ -86,6 +86,10 @@ def _needs(plan: Plan) -> str:
 def _run(plan: Plan) -> int:
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     runs = plan.runs()
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") != "true":  # before data are read
+        from hetlib.llm.models import free_memory
+
+        check_memory(runs[0], free_memory(runs[0].device), 1 if several else max(plan.workers, 1))
     data, held_out = plan.load()
     if several or plan.workers <= 1:
         from hetlib.llm.experiment import run_folder

@@ -100,6 +100,7 @@ def collate(
     shift: bool = True,
     prompt_tokens: bool = True,
     pad: int = 0,
+    margins: bool = False,
 ) -> Batch:
     """Lay pairs out for one forward pass.
 
@@ -112,6 +113,8 @@ def collate(
             already read it, as the released code does.
         prompt_tokens: Score the tokens of the prompt as well.
         pad: Token that fills up rows.
+        margins: Leave the tokens of a shared prompt unscored. What they add to the two scores
+            of a pair is the same number, so every margin and its gradient stay as they are.
 
     Returns:
         ``input_ids`` (rows, width); ``source``, ``target`` and ``owner`` of scored tokens and
@@ -147,6 +150,8 @@ def collate(
     ids[cell] = token
     first = np.repeat(np.asarray(data.prompt)[np.asarray(pairs)], 2)[owner]
     scored = step >= (int(shift) if prompt_tokens else np.maximum(first, int(shift)))
+    if margins:
+        scored &= step >= common[owner]
     out: dict[str, Any] = {
         "input_ids": ids.reshape(rows, width),
         "source": place(owner[scored], step[scored] - int(shift)),

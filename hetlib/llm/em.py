@@ -1,6 +1,6 @@
 """EM-DPO with language models: one LoRA adapter a type, on one shared base.
 
-The E-step is :func:`hetlib.mixture.responsibilities`; only the log-probabilities of answers
+The E-step is ``hetlib.mixture.responsibilities``; only the log-probabilities of answers
 come from a network. The M-step is DPO on all pairs, weighted by the responsibility of the type
 for the annotator, a few steps of Adam. Such steps can lower the likelihood; one that does is
 undone and tried again with half the step size, so the likelihood never falls here either.
@@ -112,7 +112,9 @@ class AdapterTypes:
         shared = batches.shared_tokens(data) if s.shared_prompt else None
         batch = batches.collate(data, pairs, shared, s.shift, s.prompt_tokens)
         where = self.scorer.adapted.device
-        scores: Tensor = self.scorer(**{name: value.to(where) for name, value in batch.items()})
+        batch = {name: value.to(where) for name, value in batch.items()}
+        with torch.autocast(where.type, torch.bfloat16, enabled=s.precision == "bf16"):
+            scores: Tensor = self.scorer(**batch)
         return scores[1::2] - scores[0::2]
 
 
@@ -255,6 +257,6 @@ def _improve(
         share = torch.as_tensor(weight[pairs], dtype=h.dtype, device=h.device)
         loss = -(share * logsigmoid(sign * h)).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(k), s.max_grad_norm)
         optimiser.step()

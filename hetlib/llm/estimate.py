@@ -200,7 +200,8 @@ def estimate(
     shown = s.presentations or pairs
     shared = prompt if s.shared_prompt else 0.0
     row = mean * (2 - shared)
-    scored = mean * (2 if s.prompt_tokens else 2 - 2 * prompt)
+    # where the prompt is read once, it is not scored either: it cancels in every margin
+    scored = mean * (2 if s.prompt_tokens and not s.shared_prompt else 2 - 2 * prompt)
     matrices = a.layers * a.layer_parameters
     forward = row * (2 * matrices + 4 * a.layers * a.hidden * row / 2)
     passes = 2 + s.checkpointing + (s.reference == "frozen")

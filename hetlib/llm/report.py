@@ -84,50 +84,6 @@ def row(
     }
 
 
-def rules(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, float]:
-    """Agreement of rules that no label has taught: shorter, longer, best falling.
-
-    Args:
-        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
-        limit: Longest text.
-    """
-    from hetlib.llm.monotone import best_falling
-
-    truth = limits.truth(lengths, limit)
-    found = {
-        n: limits.agreement_rate(limits.rule(lengths, n), truth) for n in ("shorter", "longer")
-    }
-    return {
-        n: _round(r) for n, r in (found | {"falling": best_falling(lengths, limit).rate}).items()
-    }
-
-
-def audit(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, Any]:
-    """What the lengths of pairs alone decide, exactly.
-
-    Args:
-        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
-        limit: Longest text.
-
-    Returns:
-        ``pairs``; ``quantiles`` of length; the agreement of the ``rules``; by kind of label,
-        how often one label is ``right`` and the agreement of the population ``limit`` of a
-        function of length; the share of ``unanimous`` votes.
-    """
-    x = np.asarray(lengths)
-    truth = limits.truth(x, limit)
-    kinds = ("anonymous", "consensus", "homogeneous")
-    fits = {k: limits.population_limit(x, k, limit).margins(x) for k in kinds}
-    return {
-        "pairs": len(x),
-        "quantiles": [float(q) for q in np.quantile(x, [0.05, 0.25, 0.5, 0.75, 0.95])],
-        "rules": rules(x, limit),
-        "right": {k: _round(np.nanmean(limits.label_right(x, k, limit))) for k in kinds},
-        "limit": {k: _round(limits.agreement_rate(_settled(h), truth)) for k, h in fits.items()},
-        "unanimous": _round(limits.unanimous(x, limit).mean()),
-    }
-
-
 def store(
     file: str | Path,
     values: Mapping[str, Any],
@@ -165,11 +121,6 @@ def column(results: Mapping[str, Any] | None, cell: str) -> Array:
     """Agreement by seed of a cell; empty where it was not run."""
     rows = [] if results is None else results["cells"].get(cell, [])
     return np.array([entry["agreement"] for entry in rows], dtype=np.float64)
-
-
-def _settled(margins: Array) -> Array:
-    """Margins without the last digits, in which Newton's method leaves no order."""
-    return np.asarray(np.where(abs(margins) < 1e-9, 0.0, margins))
 
 
 def _round(x: Any) -> float:

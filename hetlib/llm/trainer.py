@@ -71,7 +71,9 @@ class Presentations(torch.utils.data.Dataset[dict[str, Tensor]]):
         shown = self.plan[index]
         pairs = shown % len(self.data)
         s = self.settings
-        batch = batches.collate(self.data, pairs, self.shared, s.shift, s.prompt_tokens)
+        batch = batches.collate(
+            self.data, pairs, self.shared, s.shift, s.prompt_tokens, margins=True
+        )
         batch["preferred"] = torch.from_numpy(self.preferred[shown])
         batch["variance"] = torch.from_numpy(self.variance[pairs]).float()
         return batch

@@ -69,8 +69,10 @@ def train(
         if settings.model == "tiny":
             small = pretrain.pretrained(settings, data, cache or folder.parent)
     start = time.perf_counter()
-    if "ACCELERATE_USE_FSDP" not in os.environ:  # else each device holds a part
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") != "true":
         estimate.check_memory(settings, models.free_memory(settings.device), _copies(args))
+    elif args.device.type == "cpu":  # accelerate would train unsharded without a word
+        raise ValueError("FSDP is asked for, but accelerate shards only over GPUs and the like")
     shown = Presentations(settings, data, args.process_index, args.world_size)
     base = models.load_base(settings, small)
     torch.manual_seed(settings.seed)

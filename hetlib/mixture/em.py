@@ -185,7 +185,7 @@ def em_dpo(
     (M-step). Rankings have the Plackett-Luce likelihood, of which DPO's is the case of two.
 
     Args:
-        annotations: Rankings or linked comparisons, as :meth:`Rankings.of` takes them.
+        annotations: Rankings or linked comparisons, as ``Rankings.of`` takes them.
         responses: Number of responses.
         types: Number K of types in the model.
         reference: Reference policy, shape (responses,), full support; uniform if None.

@@ -171,7 +171,7 @@ def annotators_needed(p: ArrayLike, q: ArrayLike, error: float = 0.05) -> tuple[
         enough for the likelihood-ratio test (Chernoff); infinity twice if the laws are equal.
 
     Raises:
-        ValueError: error not in (0, 1/4), or laws as in :func:`chernoff_information`.
+        ValueError: error not in (0, 1/4), or laws as in ``chernoff_information``.
     """
     if not 0 < error < 0.25:
         raise ValueError(f"error is {error}; it must lie between 0 and 1/4")
@@ -214,12 +214,12 @@ def solve_law(
         rng: Source of randomness.
         tolerance: Largest miss of any probability.
 
-    Raises:
-        ValueError: fewer answers than unknowns.
-
     Returns:
         Rewards, rows of mean zero, and masses, of each solution, types in the order of their
         masses; the same solution once only.
+
+    Raises:
+        ValueError: fewer answers than unknowns.
     """
     N, found = law.responses, list[tuple[Array, Array]]()
     if len(target) != len(law) or len(law) < types * N - 1:

@@ -188,7 +188,7 @@ def log_probability(
     """How likely each annotator's answers are for each type (Plackett and Luce).
 
     Args:
-        annotations: As :meth:`Rankings.of` takes them.
+        annotations: As ``Rankings.of`` takes them.
         rewards: Rewards of each type, shape (types, responses).
 
     Returns:

@@ -97,7 +97,7 @@ def min_max_regret(
         policies: The policies to mix, shape (policies, responses); each type's own if None.
         reference: Reference policy, shape (responses,), full support; uniform if None.
         beta: Weight of the KL term.
-        penalty: As in :func:`regret_table`. Without it the regret of a mixture is exactly
+        penalty: As in ``regret_table``. Without it the regret of a mixture is exactly
             linear; with it, that of drawing a policy at random for each conversation is.
 
     Raises:

@@ -28,13 +28,13 @@ def select_types(
     """Choose the number of types.
 
     Args:
-        annotations: As :func:`hetlib.mixture.em_dpo` takes them.
+        annotations: As ``hetlib.mixture.em_dpo`` takes them.
         responses: Number of responses.
         candidates: Numbers of types to try.
         by: ``"bic"``, or ``"held-out"`` for the likelihood of annotators left out of the fit.
         folds: Parts into which annotators are split for ``"held-out"``, at least 2.
         seed: Seed of the split and of the starts.
-        options: Passed on to :func:`hetlib.mixture.em_dpo`.
+        options: Passed on to ``hetlib.mixture.em_dpo``.
 
     Returns:
         The best number, and the score of each, smaller is better; a held-out score is the
