@@ -53,7 +53,7 @@ def run_all(
         workers: Processes, each with one thread, each for many runs. 0: in this process.
 
     Returns:
-        Metrics of each run, as :func:`hetlib.llm.training.train` returns them, with
+        Metrics of each run as ``training.train`` returns them, with
         ``folder``, in the order of ``runs``.
 
     Raises:

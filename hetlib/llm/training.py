@@ -47,9 +47,9 @@ def train(
         cache: Folder of pretrained small models; the one above ``folder`` if None.
 
     Returns:
-        What metrics.json holds: ``agreement`` with the true average reward on held-out pairs
-        and its 95 % interval from ``low`` to ``high``, ``steps``, ``presentations``,
-        ``tokens`` read, and ``curve``, a list of measurements by step.
+        The content of metrics.json, which is ``agreement`` with the true average reward on
+        held-out pairs and its 95 % interval from ``low`` to ``high``, ``steps``,
+        ``presentations``, ``tokens`` read, and ``curve``, a list of measurements by step.
 
     Raises:
         ValueError: unusable settings or data, a model that cannot be loaded, or a folder that

@@ -1,0 +1,300 @@
+"""Training steps of alignment: ours against the released script's loop and TRL's DPOTrainer.
+
+    python benchmarks/llm.py                                   ours alone
+    python benchmarks/llm.py path/to/dahp                      and the released code
+    python benchmarks/llm.py path/to/dahp --trl path/to/python and TRL, in an environment with it
+
+The path is a checkout of https://github.com/arashne/dahp. Its train.py cannot be run as it is:
+on import it reads gated weights and a data set from one machine's folders, needs the package
+evaluate and an optimiser that transformers no longer has. So what it does in a step is taken
+out of the file unchanged, the data collator, the temperature and the trainer's loss, and
+runs under the same transformers Trainer; a wrapper drops one argument that newer Trainers pass.
+
+All have the same model (SmolLM2-135M's sizes, random weights, float32), LoRA, optimiser, pairs
+and batch of two, one thread, each in a process of its own. A uniform reference is compared with
+the released code, a frozen one with TRL, which always has one. Processor time is compared: on a
+busy machine wall time says how busy it was. Peak memory is that of the whole process. With
+--device cuda, wall time, tokens a second and the share of the measured bfloat16 rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import datetime
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+#: Contestants: which reference policy.
+CONTESTANTS = {"ours": "uniform", "released": "uniform", "ours frozen": "frozen", "trl": "frozen"}
+WANTED = ("RewardDataCollatorWithPadding", "DPOTrainer", "adjust_temp")
+
+
+def settings(options: argparse.Namespace, reference: str) -> Any:
+    """The settings of all contestants."""
+    from hetlib.llm.settings import Settings
+
+    values: dict[str, Any] = {
+        **{"model": "tiny", "hidden": 576, "layers": 30, "heads": 9, "intermediate": 1536},
+        **{"vocabulary": 49152, "labels": "consensus", "loss": "agreement"},
+        **{"limit": options.limit, "batch": 2, "presentations": options.pairs},
+        **{"precision": "bf16" if options.device == "cuda" else "float32"},
+        **{"reference": reference, "beta": 0.1 if reference == "frozen" else 1.0},
+        **{"device": options.device, "dropout": 0.1},
+    }
+    return Settings(**values)
+
+
+def world(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
+    """Pairs, their tokenizer, their tokens, their labels."""
+    from hetlib.llm import dialogues, label_pairs, tokenise
+    from hetlib.llm.pretrain import train_tokenizer
+
+    pairs = dialogues(options.pairs, 0, options.limit)
+    tokenizer = train_tokenizer((p.prompt + t for p in pairs for t in (p.first, p.second)), 512)
+    data = tokenise(pairs, tokenizer, options.limit, eos=True)
+    labels = label_pairs(data.lengths, data.keys, "consensus", limit=options.limit)
+    return pairs, tokenizer, data, labels
+
+
+def model(s: Any) -> Any:
+    """SmolLM2-135M's sizes, grouped heads included, random weights."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from hetlib.llm import models, pretrain
+
+    torch.manual_seed(0)
+    config = pretrain.configuration(s)
+    config.num_key_value_heads = 3
+    made = LlamaForCausalLM(config).to(models.DTYPES[s.precision]).requires_grad_(False)
+    return made.to(models.device(s.device))
+
+
+def arguments(s: Any, folder: str, kind: Any, **more: Any) -> Any:
+    """Training arguments that all share."""
+    from hetlib.llm import training
+
+    common = training._arguments(s, Path(folder))
+    names = ("per_device_train_batch_size", "learning_rate", "weight_decay", "optim", "use_cpu")
+    same = {name: getattr(common, name) for name in (*names, "seed", "bf16", "disable_tqdm")}
+    return kind(
+        output_dir=folder,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        **same,
+        **more,
+    )
+
+
+def ours(options: argparse.Namespace, folder: str, reference: str) -> Any:
+    """hetlib.llm."""
+    from hetlib.llm import models, trainer, training
+
+    s = settings(options, reference)
+    data = world(options)[2]
+    args = training._arguments(s, Path(folder))
+    shown = trainer.Presentations(s, data)
+    args.max_steps = shown.steps
+    rhythm = trainer.Rhythm(frozenset(), frozenset(), frozenset(), "ours")
+    scorer = models.Scorer(s, model(s))
+    more = {"args": args, "train_dataset": shown, "callbacks": [rhythm]}
+    return trainer.PairTrainer(s, data, model=scorer, **more)
+
+
+def released(options: argparse.Namespace, folder: str) -> Any:
+    """The released script's collator and loss."""
+    import peft
+    import torch
+    import transformers
+
+    file = options.checkout / "Llama-experiments" / "train.py"
+    s = settings(options, "uniform")
+    space: dict[str, Any] = {
+        "torch": torch,
+        "nn": torch.nn,
+        "np": np,
+        "Trainer": transformers.Trainer,
+    }
+    space |= {name: getattr(typing, name) for name in ("Any", "Optional", "Union")}
+    space |= {"dataclass": dataclasses.dataclass, "PaddingStrategy": None}  # names of annotations
+    space["PreTrainedTokenizerBase"] = None
+    space["script_args"] = argparse.Namespace(num_user_types=3, train_dataset="sum_rew")
+    found = set()
+    for node in ast.parse(file.read_text()).body:
+        name = getattr(node, "name", None)
+        if isinstance(node, ast.Assign):
+            name = getattr(node.targets[0], "id", None)
+        if name in WANTED:
+            exec(compile(ast.Module([node], []), str(file), "exec"), space)
+            found.add(name)
+    if missing := set(WANTED) - found:
+        raise ValueError(f"{file} lacks {', '.join(sorted(missing))}; another version?")
+
+    base: Any = space["DPOTrainer"]
+
+    class Theirs(base):
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any
+        ) -> Any:
+            return super().compute_loss(model, inputs, return_outputs)
+
+    _, tokenizer, data, labels = world(options)
+    rows = []
+    for a, b, second in zip(data.first, data.second, labels, strict=True):
+        chosen, rejected = (b, a) if second else (a, b)
+        row = {"input_ids_c": chosen.tolist(), "input_ids_r": rejected.tolist()}
+        rows.append(row | {f"attention_mask_{k}": [1] * len(row[f"input_ids_{k}"]) for k in "cr"})
+    adapters = peft.LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=32, lora_dropout=0.1)
+    return Theirs(
+        model=peft.get_peft_model(model(s), adapters),
+        args=arguments(
+            s, folder, transformers.TrainingArguments,
+            max_steps=options.pairs // 2, remove_unused_columns=False, label_names=[],
+        ),
+        train_dataset=rows,
+        data_collator=space["RewardDataCollatorWithPadding"](tokenizer=tokenizer),
+    )  # fmt: skip
+
+
+def trl(options: argparse.Namespace, folder: str) -> Any:
+    """TRL's trainer; the reference is the model without its adapters."""
+    import peft
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer  # type: ignore[import-not-found]
+
+    s = settings(options, "frozen")
+    pairs, tokenizer, _, labels = world(options)
+    rows = [
+        {"prompt": p.prompt} | dict(zip(("chosen", "rejected"), texts, strict=True))
+        for p, second in zip(pairs, labels, strict=True)
+        for texts in [(p.second, p.first) if second else (p.first, p.second)]
+    ]
+    args = arguments(
+        s, folder, DPOConfig, max_steps=options.pairs // 2, max_length=options.limit,
+        beta=0.1, gradient_checkpointing=False,
+    )  # fmt: skip
+    adapters = peft.LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=32, lora_dropout=0.1)
+    return DPOTrainer(
+        model(s), args=args, train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
+        peft_config=adapters,
+    )  # fmt: skip
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Train in this process; times of the steps alone, and the peak of memory."""
+    import torch
+    from transformers import TrainerCallback
+
+    if options.device == "cpu":
+        torch.set_num_threads(1)
+    clock: dict[str, float] = {}
+
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            clock.update(cpu=time.process_time(), wall=time.perf_counter())
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            if options.device == "cuda":
+                torch.cuda.synchronize()
+            clock["cpu_s"] = time.process_time() - clock.pop("cpu")
+            clock["wall_s"] = time.perf_counter() - clock.pop("wall")
+
+    with tempfile.TemporaryDirectory() as folder:
+        makers = {"released": released, "trl": trl}
+        if name in makers:
+            trainer = makers[name](options, folder)
+        else:
+            trainer = ours(options, folder, CONTESTANTS[name])
+        trainer.add_callback(Clock())
+        trainer.train()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
+    if options.device == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+        clock |= shares(options, clock["wall_s"])
+    return {**clock, "pairs": trainer.state.global_step * 2, "peak_gib": peak / 2**30}
+
+
+def shares(options: argparse.Namespace, seconds: float) -> dict[str, float]:
+    """Tokens a second and the share of the measured rate of bfloat16 products."""
+    import torch
+
+    from hetlib.llm.estimate import estimate
+
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    a @ a
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(20):
+        a @ a
+    torch.cuda.synchronize()
+    rate = 20 * 2 * 8192**3 / (time.perf_counter() - start)
+    lengths = world(options)[2].lengths
+    need = estimate(settings(options, "uniform"), mean_tokens=float(lengths.mean()), prompt=0.0)
+    share = need.flops / seconds / rate  # of the work without shared prompts, for all alike
+    return {"tokens_per_s": float(lengths.sum()) / seconds, "bf16_rate": rate, "share": share}
+
+
+def main() -> None:
+    """Measure, print, store."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkout", nargs="?", type=Path, help="a checkout of the released code")
+    parser.add_argument("--trl", help="a Python whose environment has TRL and hetlib")
+    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--limit", type=int, default=256, help="tokens of the longest text")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options)))
+        return
+    from hetlib.ring_runs import device
+    from hetlib.runs import save_result
+
+    chosen = ["ours", "ours frozen"]
+    chosen += ["released"] if options.checkout else []
+    chosen += ["trl"] if options.trl else []
+    key = "wall_s" if options.device == "cuda" else "cpu_s"
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    for _ in range(options.repeats):
+        for name in chosen:  # in turn, so that a slow minute meets all
+            python = options.trl if name == "trl" else sys.executable
+            command = [python, __file__, *sys.argv[1:], "--one", name]
+            env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+            if options.device == "cpu":
+                env |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    rows: dict[str, Any] = {}
+    for name, runs in found.items():
+        row = {k: float(np.median([run[k] for run in runs])) for k in runs[0]}
+        row["pairs_per_s"] = row["pairs"] / row[key]
+        rows[name] = row | {"reference": CONTESTANTS[name]}
+        print(f"{name:12s}{row['pairs_per_s']:8.3f} pairs/s {row['peak_gib']:6.2f} GiB", flush=True)
+    for one, other in (("ours", "released"), ("ours frozen", "trl")):
+        if other in rows:
+            rows[other]["ratio"] = rows[one]["pairs_per_s"] / rows[other]["pairs_per_s"]
+            print(f"{one} / {other}: {rows[other]['ratio']:.2f} times the pairs a second")
+    if options.checkout:
+        record = {"model": "SmolLM2-135M's sizes, random weights", "batch": 2, "time": key}
+        record |= {name: getattr(options, name) for name in ("pairs", "limit", "repeats", "device")}
+        record |= {"date": datetime.date.today().isoformat()} | {"machine": device()}
+        save_result(ROOT / "results" / "benchmark-llm.json", record, rows)
+
+
+if __name__ == "__main__":
+    main()
