@@ -30,9 +30,10 @@ MODULES = {
 # A module imports only modules that stand before it; those of the book import none of the others.
 ORDER = [
     *("validate", "preferences", "borda", "policies", "losses", "variance", "corrected"),
-    *("sensitivity", "identify", "mixture", "surveys", "ring", "tabular", "llm"),
+    *("sensitivity", "identify", "mixture", "surveys", "ring", "tabular"),
+    *("worlds", "label_sets", "methods", "comparison", "llm"),
 ]
-BOOK = {"claims", "runs", "plots", "interactive", "progress"}
+BOOK = {"claims", "runs", "plots", "interactive", "progress", "grid"}
 # Population.optimal_policy looks up when it is called
 UPWARD = {("preferences", "policies")}
 

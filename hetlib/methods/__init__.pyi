@@ -1,0 +1,15 @@
+from . import direct as direct
+from . import distributional as distributional
+from . import ideal_points as ideal_points
+from . import latent as latent
+from . import quasi_newton as quasi_newton
+from . import result as result
+from . import strength as strength
+from . import table as table
+from .distributional import mean_and_variance as mean_and_variance
+from .ideal_points import fit_ideal_points as fit_ideal_points
+from .latent import maxmin_policy as maxmin_policy
+from .result import Method as Method
+from .result import Result as Result
+from .strength import random_strength as random_strength
+from .table import METHODS as METHODS
