@@ -24,13 +24,13 @@ class Cell:
     """Which methods see which labels.
 
     Attributes:
-        world: A key of :data:`hetlib.worlds.WORLDS`.
+        world: A key of ``hetlib.worlds.WORLDS``.
         budget: Labels for each method; None for endless data, which methods that follow
             people cannot have.
         seed: Of the population, where it is random, and of the labels. Cells that differ in
             conditions only see the same people and pairs as far as conditions allow.
         conditions: What goes wrong.
-        methods: Keys of :data:`hetlib.methods.table.METHODS`.
+        methods: Keys of ``hetlib.methods.METHODS``.
     """
 
     world: str

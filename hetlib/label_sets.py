@@ -92,7 +92,7 @@ class LabelSet:
 
     @cached_property
     def twice(self) -> tuple[Array, Array]:
-        """Pairs that one person labelled twice: y_i both times, and once each way."""
+        """Pairs that one person labelled twice, by whether y_i won both times or once each way."""
         D, w, p = self.world.sampling, self.world.population.weights, self.world.recorded
         moments = [np.einsum("u,uij->ij", w, p**2), np.einsum("u,uij->ij", w, p * (1 - p))]
         both, mixed = self._draw(np.stack(moments) * np.outer(D, D), self.size // 2, 2)

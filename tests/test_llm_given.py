@@ -19,8 +19,10 @@ KEYS = [str(k) for k in range(4000)]
 
 def pairs(n: int = 60) -> TokenPairs:
     rng = np.random.default_rng(0)
-    texts = [[np.arange(rng.integers(3, 60), dtype=np.int32) for _ in range(n)] for _ in range(2)]
-    return TokenPairs(KEYS[:n], np.ones(n, dtype=np.int32), *texts)
+    first, second = (
+        [np.arange(size, dtype=np.int32) for size in sizes] for sizes in rng.integers(3, 60, (2, n))
+    )
+    return TokenPairs(KEYS[:n], np.ones(n, dtype=np.int32), first, second)
 
 
 def test_labels_have_the_given_probability_and_do_not_depend_on_order() -> None:

@@ -188,6 +188,8 @@ def test_schedule_shows_every_pair_once_an_epoch() -> None:
     assert (plan < 130).sum() == 130  # the first epoch is whole before the second starts
     grouped = np.ptp(rows[plan % 130], axis=1).mean()
     assert grouped < 0.5 * np.ptp(rows[np.arange(128).reshape(-1, 8)], axis=1).mean()
+    loose = np.ptp(rows[batches.schedule(rows, 8, 260, seed=3, group=1) % 130], axis=1).mean()
+    assert loose > 2 * grouped  # without groups a batch has pairs of all lengths
     assert (plan == batches.schedule(rows, 8, 260, seed=3)).all()
     assert (plan != batches.schedule(rows, 8, 260, seed=4)).any()
 

@@ -7,7 +7,9 @@ second, which may look at the prompt but not at the first:
     row         p p p p a a a b b
     position    0 1 2 3 4 5 6 4 5
 
-Rows of similar length share a batch, so that little of it is padding.
+Rows of similar length may share a batch, so that little of it is padding. Where the reward *is*
+a function of length this has a price: a batch then tells of one length only; chapter 10
+measures it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from hetlib.llm.tokens import TokenPairs
 Indices = NDArray[np.int64]
 Batch = dict[str, Tensor]
 
-#: Global batches that are sorted by length together.
+#: Global batches that are sorted by length together, where sorting does no harm.
 GROUP = 32
 
 
@@ -54,10 +56,12 @@ def row_lengths(data: TokenPairs, shared: Indices | None) -> Indices:
     return lengths.max(axis=1) if shared is None else lengths.sum(axis=1) - shared
 
 
-def schedule(rows: Indices, batch: int, presentations: int, seed: int, parts: int = 1) -> Indices:
+def schedule(
+    rows: Indices, batch: int, presentations: int, seed: int, parts: int = 1, group: int = GROUP
+) -> Indices:
     """The pairs of each optimiser step.
 
-    Epoch after epoch in random order. Within ``GROUP`` batches the pairs are sorted by length,
+    Epoch after epoch in random order. Within ``group`` batches the pairs are sorted by length,
     cut into batches, and the batches shuffled.
 
     Args:
@@ -66,6 +70,7 @@ def schedule(rows: Indices, batch: int, presentations: int, seed: int, parts: in
         presentations: Pairs to show in all; a rest that fills no batch is left out.
         seed: Another seed, another order.
         parts: Micro-batches of a step; neighbours in length share one.
+        group: Batches that are sorted together. 1: only pairs of the same batch are.
 
     Returns:
         Presentation numbers, pair + pairs * epoch, shape (steps, batch).
@@ -86,10 +91,10 @@ def schedule(rows: Indices, batch: int, presentations: int, seed: int, parts: in
     steps = presentations // batch
     order = order[: steps * batch]
     out = np.empty((steps, batch), dtype=np.int64)
-    for start in range(0, steps, GROUP):
-        part = order[start * batch : (start + GROUP) * batch]
+    for start in range(0, steps, group):
+        part = order[start * batch : (start + group) * batch]
         part = part[np.argsort(rows[part % n], kind="stable")].reshape(-1, batch)
-        out[start : start + GROUP] = rng.permutation(part)
+        out[start : start + group] = rng.permutation(part)
     return out
 
 

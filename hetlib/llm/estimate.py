@@ -1,6 +1,6 @@
 """Parameters, tokens, memory and time of a run, from its configuration alone.
 
-Nothing is loaded and nothing downloaded: a decoder of Llama's design has
+Nothing is loaded and nothing downloaded: a decoder of Llama's design has::
 
     embedding        V H                          (once more for an output matrix of its own)
     a layer          2 H^2 + 2 H (H / heads) kv   (queries and output; keys and values)
@@ -21,9 +21,9 @@ from hetlib.llm.settings import Settings
 
 GIB = 2**30
 #: Tokens of a text of HH-RLHF within 512 tokens, on average (a 49k-token vocabulary).
-MEAN_TOKENS = 180
+MEAN_TOKENS = 165
 #: Share of a text's tokens that is the common prompt.
-MEAN_PROMPT = 0.6
+MEAN_PROMPT = 0.72
 HH_PAIRS = 160_800  # Appendix E
 
 #: Peak rate of dense bfloat16 products, FLOP/s (makers' data sheets), memory in bytes, and the
@@ -78,7 +78,7 @@ class Architecture:
         return adapters + (self.hidden if reward else 0)
 
 
-#: Sizes by name: the models' own config.json.
+#: Sizes by name, from the models' own config.json.
 KNOWN: dict[str, Architecture] = {
     "meta-llama/Meta-Llama-3-8B": Architecture(4096, 32, 32, 8, 14336, 128256, False),
     "HuggingFaceTB/SmolLM2-135M": Architecture(576, 30, 9, 3, 1536, 49152, True),

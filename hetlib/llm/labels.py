@@ -120,6 +120,33 @@ def label_pairs(
     return (_uniform(state, 0) < p).astype(np.uint8)
 
 
+def draw_labels(
+    chance: ArrayLike, keys: Sequence[str], seed: int = 0, presentation: int = 0
+) -> NDArray[np.uint8]:
+    """Labels from given probabilities, for rewards that are no function of length.
+
+    Args:
+        chance: Probability that each pair's second text is preferred, shape (pairs,).
+        keys: Identity of each pair, length (pairs,).
+        seed: Another seed, other labels.
+        presentation: Which time a pair is shown.
+
+    Returns:
+        1 where the second text is preferred, 0 where the first is, shape (pairs,).
+
+    Raises:
+        ValueError: keys that do not fit, or a probability outside [0, 1].
+    """
+    p = np.asarray(chance, dtype=np.float64)
+    if p.shape != (len(keys),):
+        raise ValueError(f"chance has shape {p.shape}; ({len(keys)},) is needed, one a key")
+    if not ((p >= 0) & (p <= 1)).all():
+        k = int(np.argmin((p >= 0) & (p <= 1)))
+        raise ValueError(f"chance[{k}] is {p[k]}; 0 to 1 is allowed")
+    state = _states(keys, f"{int(seed)} {int(presentation)} given")
+    return (_uniform(state, 0) < p).astype(np.uint8)
+
+
 def _until_agreement(z: Array, state: Words) -> NDArray[np.uint8]:
     """Ask one user of each type, again and again, until all prefer the same text.
 

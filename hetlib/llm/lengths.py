@@ -10,7 +10,7 @@ from hetlib.validate import Array
 #: Longest text, prompt and response together, in tokens.
 LIMIT = 512
 
-#: User types: prefers long texts, prefers short texts, prefers texts of middle length.
+#: User types, by the texts that they prefer.
 TYPES = ("long", "short", "middle")
 
 #: Share of HH-RLHF's texts (4,664 test pairs, a 49k-token vocabulary) at most this long.

@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def pretrained(settings: Settings, data: TokenPairs, cache: str | Path) -> Path:
     most = max(int(text.max()) for text in (*data.first, *data.second))
     if most >= settings.vocabulary:
         raise ValueError(f"vocabulary is {settings.vocabulary}, but the texts have token {most}")
-    key = json.dumps(settings.base(), sort_keys=True) + data.digest() + _versions()
+    texts = replace(data, chance=None)  # labels do not matter here
+    key = json.dumps(settings.base(), sort_keys=True) + texts.digest() + _versions()
     cache = Path(cache)
     out = cache / f"base-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
     if (out / "model.safetensors").exists():

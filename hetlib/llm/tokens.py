@@ -19,8 +19,8 @@ from hetlib.llm.pairs import Pair
 
 Tokens = NDArray[np.int32]
 
-#: What happens to a pair with a text beyond the limit: left out (Appendix E), or both texts
-#: cut to the limit (released code).
+#: Pairs with a text beyond the limit are left out (Appendix E), or both texts are cut to the
+#: limit (released code).
 LONG = ("drop", "truncate")
 
 BATCH = 2048  # pairs given to the tokenizer at a time
@@ -37,6 +37,8 @@ class TokenPairs:
         first: Tokens of each first text, prompt included.
         second: Tokens of each second text.
         beyond: Pairs of the input with a text beyond the limit, dropped or truncated.
+        chance: Probability that a label prefers the second text, for labels that are "given":
+            one row for each of several seeds, shape (seeds, pairs). None: lengths decide.
     """
 
     keys: list[str]
@@ -44,6 +46,7 @@ class TokenPairs:
     first: list[Tokens]
     second: list[Tokens]
     beyond: int = 0
+    chance: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -59,13 +62,17 @@ class TokenPairs:
         """Some of the pairs, by number or by a mask."""
         i = np.arange(len(self))[np.asarray(rows)]
         first, second = [self.first[k] for k in i], [self.second[k] for k in i]
-        return TokenPairs([self.keys[k] for k in i], self.prompt[i], first, second)
+        chance = None if self.chance is None else self.chance[:, i]
+        keys = [self.keys[k] for k in i]
+        return TokenPairs(keys, self.prompt[i], first, second, chance=chance)
 
     def digest(self) -> str:
         """32 hexadecimal digits that change with any token, key or the order of pairs."""
         state = hashlib.blake2b(digest_size=16)
         for part in (np.array(self.keys, dtype=np.str_), self.prompt, self.lengths):
             state.update(np.ascontiguousarray(part).tobytes())
+        if self.chance is not None:
+            state.update(np.ascontiguousarray(self.chance).tobytes())
         for tokens in (*self.first, *self.second):
             state.update(np.ascontiguousarray(tokens, dtype=np.int32).tobytes())
         return state.hexdigest()

@@ -22,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback
 from hetlib import losses
 from hetlib.llm import batches, checkpoints
 from hetlib.llm.evaluation import agreement
-from hetlib.llm.labels import differences, label_pairs
+from hetlib.llm.labels import differences, draw_labels, label_pairs
 from hetlib.llm.settings import Settings
 from hetlib.llm.tokens import TokenPairs
 from hetlib.validate import Array
@@ -50,17 +50,14 @@ class Presentations(torch.utils.data.Dataset[dict[str, Tensor]]):
         self.shared = batches.shared_tokens(data) if settings.shared_prompt else None
         rows = batches.row_lengths(data, self.shared)
         parts = settings.accumulate * processes
-        plan = batches.schedule(rows, step, shown, settings.seed, parts)
+        plan = batches.schedule(rows, step, shown, settings.seed, parts, settings.length_group)
         self.steps = len(plan)
         self.tokens = int(rows[plan % n].sum())  # of all processes
         micro = plan.reshape(self.steps, settings.accumulate, processes, settings.batch)
         self.plan = micro[:, :, rank].reshape(-1, settings.batch)
         lengths = np.asarray(data.lengths)
         epochs = range(int(plan.max()) // n + 1)
-        labelled = [
-            label_pairs(lengths, data.keys, settings.labels, settings.seed, e, settings.limit)
-            for e in epochs  # a pair that is shown again gets a fresh label
-        ]
+        labelled = [labels(settings, data, e) for e in epochs]  # shown again: a fresh label
         self.preferred = np.concatenate(labelled)
         self.variance = differences(lengths, settings.limit).var(axis=0)  # of Eq. (16), known
 
@@ -77,6 +74,21 @@ class Presentations(torch.utils.data.Dataset[dict[str, Tensor]]):
         batch["preferred"] = torch.from_numpy(self.preferred[shown])
         batch["variance"] = torch.from_numpy(self.variance[pairs]).float()
         return batch
+
+
+def labels(settings: Settings, data: TokenPairs, presentation: int) -> NDArray[np.uint8]:
+    """Labels of all pairs: by their lengths, or, "given", from the data's own probabilities.
+
+    Raises:
+        ValueError: labels are to be given, and the data have no probabilities.
+    """
+    if settings.labels != "given":
+        kind, seed = settings.labels, settings.seed
+        return label_pairs(data.lengths, data.keys, kind, seed, presentation, settings.limit)
+    if data.chance is None:
+        raise ValueError('labels is "given", but the data have no probabilities (chance)')
+    chance = data.chance[settings.seed % len(data.chance)]
+    return draw_labels(chance, data.keys, settings.seed, presentation)
 
 
 def pair_loss(settings: Settings, h: Tensor, preferred: Tensor, variance: Tensor) -> Tensor:

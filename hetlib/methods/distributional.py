@@ -21,7 +21,7 @@ from hetlib.methods.quasi_newton import lowest
 from hetlib.methods.result import Result
 from hetlib.validate import Array
 
-#: Largest variance of a response's utility: the scale that the least one sets must mean something.
+#: Largest variance of a response's utility, lest the scale that the least one sets be void.
 WIDEST = 10.0
 
 

@@ -21,7 +21,7 @@ from hetlib.methods.result import Result
 from hetlib.validate import Array
 from hetlib.variance import Linked
 
-#: Dimensions of the space: a plane.
+#: Dimensions of the space, a plane.
 DIMENSIONS = 2
 
 

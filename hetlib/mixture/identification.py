@@ -76,8 +76,8 @@ class AnswerLaw:
         """Derivatives of the probabilities.
 
         Returns:
-            Shape (answers, types * (responses - 1) + types - 1): by the rewards of each type,
-            the first response held fixed, then by each mass but the last, at its expense.
+            Derivatives by the rewards of each type, the first response held fixed, then by each
+            mass but the last, at its expense; shape (answers, types * responses - 1).
         """
         r = validate.array("rewards", rewards, 2)
         w = validate.distribution("masses", masses, len(r))
