@@ -181,17 +181,17 @@ def test_unshifted_scores_tell_what_was_just_read() -> None:
 
 def test_schedule_shows_every_pair_once_an_epoch() -> None:
     rows = np.random.default_rng(0).integers(5, 60, size=130)
-    plan = batches.schedule(rows, batch=8, presentations=260, seed=3)
+    plan = batches.schedule(rows, batch=8, presentations=260, seed=3, group=32)
     assert plan.shape == (32, 8)  # 260 = 32 * 8 + 4
     assert len(np.unique(plan)) == plan.size
     assert set(plan.ravel() // 130) == {0, 1}
     assert (plan < 130).sum() == 130  # the first epoch is whole before the second starts
     grouped = np.ptp(rows[plan % 130], axis=1).mean()
     assert grouped < 0.5 * np.ptp(rows[np.arange(128).reshape(-1, 8)], axis=1).mean()
-    loose = np.ptp(rows[batches.schedule(rows, 8, 260, seed=3, group=1) % 130], axis=1).mean()
+    loose = np.ptp(rows[batches.schedule(rows, 8, 260, seed=3) % 130], axis=1).mean()
     assert loose > 2 * grouped  # without groups a batch has pairs of all lengths
-    assert (plan == batches.schedule(rows, 8, 260, seed=3)).all()
-    assert (plan != batches.schedule(rows, 8, 260, seed=4)).any()
+    assert (plan == batches.schedule(rows, 8, 260, seed=3, group=32)).all()
+    assert (plan != batches.schedule(rows, 8, 260, seed=4, group=32)).any()
 
 
 def test_schedule_refuses() -> None:

@@ -27,9 +27,6 @@ from hetlib.llm.tokens import TokenPairs
 Indices = NDArray[np.int64]
 Batch = dict[str, Tensor]
 
-#: Global batches that are sorted by length together, where sorting does no harm.
-GROUP = 32
-
 
 def shared_tokens(data: TokenPairs) -> Indices:
     """Tokens that both texts of a pair begin with, at most those of the prompt, shape (pairs,).
@@ -57,7 +54,7 @@ def row_lengths(data: TokenPairs, shared: Indices | None) -> Indices:
 
 
 def schedule(
-    rows: Indices, batch: int, presentations: int, seed: int, parts: int = 1, group: int = GROUP
+    rows: Indices, batch: int, presentations: int, seed: int, parts: int = 1, group: int = 1
 ) -> Indices:
     """The pairs of each optimiser step.
 

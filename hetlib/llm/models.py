@@ -6,8 +6,10 @@ and returns a score of each text, so that whatever wraps a module (DDP, FSDP) wr
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +88,24 @@ def locate(model: str) -> tuple[str, dict[str, str]]:
     return str(path) if path.exists() else model, {}
 
 
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Without transformers' progress bars, which would stay in a notebook's output."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _load(loader: Any, model: str, **options: Any) -> Any:
     """from_pretrained with an error that says what to do."""
     where, extra = locate(model)
-    from transformers.utils import logging
-
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # it would stay in a notebook's output
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_bars():
         # numpy warns that a memory-mapped GGUF tensor is read-only; it is copied at once
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         try:
@@ -106,9 +118,6 @@ def _load(loader: Any, model: str, **options: Any) -> Any:
                 "log in (hf auth login); an interrupted download goes on when the same command "
                 "is run again"
             ) from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()
 
 
 def load_tokenizer(model: str) -> Any:

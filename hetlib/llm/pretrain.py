@@ -115,7 +115,8 @@ def pretrained(settings: Settings, data: TokenPairs, cache: str | Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix=".base-", dir=cache))
     try:
-        _train(settings, data).save_pretrained(own)
+        with models.no_bars():
+            _train(settings, data).save_pretrained(own)
         own.rename(out)
     except OSError:
         if not (out / "model.safetensors").exists():
@@ -144,7 +145,8 @@ def _train(settings: Settings, data: TokenPairs) -> Any:
     batch, steps = min(settings.pretrain_batch, len(texts)), settings.pretrain_steps
     if not steps:
         return model
-    plan = batches.schedule(lengths, batch, steps * batch, seed=0) % len(texts)
+    group = settings.length_group
+    plan = batches.schedule(lengths, batch, steps * batch, seed=0, group=group) % len(texts)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, fused=True)
     for step, rows in enumerate(track(plan, "pretraining")):
         ids = torch.zeros((batch, int(lengths[rows].max())), dtype=torch.int64)

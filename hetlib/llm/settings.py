@@ -163,7 +163,7 @@ class Settings:
 
     def base(self) -> dict[str, Any]:
         """The settings on which a pretrained tiny model depends."""
-        names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "limit")
+        names = ("hidden", "layers", "heads", "intermediate", "vocabulary", "limit", "length_group")
         found = {name: getattr(self, name) for name in names}
         return found | {n: v for n, v in asdict(self).items() if n.startswith("pretrain_")}
 
