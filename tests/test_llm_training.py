@@ -63,7 +63,7 @@ def test_alignment_leaves_its_reference(plan: Plan, data: Data, tmp_path: Path) 
     still = train(replace(s, learning_rate=0.0), *data, tmp_path / "still", plan.folder)
     assert still["agreement"] == 0.5  # the policy is its reference: every margin is zero
     assert still["curve"][-1]["loss"] == pytest.approx(np.log(2))
-    metrics = train(replace(s, presentations=1200), *data, tmp_path / "run", plan.folder)
+    metrics = train(replace(s, presentations=2400), *data, tmp_path / "run", plan.folder)
     assert metrics["curve"][-1]["loss"] < np.log(2) - 0.02
     assert metrics["low"] > 0.5
 
