@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hetlib.llm import experiment, pretrain
 from hetlib.llm.evaluation import agreement
@@ -25,6 +27,15 @@ WORLD: dict[str, Any] = {
     **{"pretrain_steps": 40, "evaluations": 2, "presentations": 64},
 }
 Data = tuple[TokenPairs, TokenPairs]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As workers have: with more threads sums have another order, and bytes differ."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
