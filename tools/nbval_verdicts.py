@@ -1,7 +1,8 @@
 """A pytest plugin: of a checked cell, nbval compares the text alone.
 
 The HTML and data of a verdict hold the computed value, which may differ in its last digits
-between the profiles; its text holds what must not: the claim and the verdict.
+between the profiles; its text holds what must not: the claim and the verdict. Progress bars on
+stderr erase themselves, and stored notebooks have none.
 """
 
 from __future__ import annotations
@@ -16,4 +17,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave all but the plain text out of the comparison."""
     for notebook in {item.parent for item in items if isinstance(item.parent, IPyNbFile)}:
         assert notebook is not None
-        notebook.skip_compare += ("text/html", "image/svg+xml", MIME)
+        notebook.skip_compare += ("text/html", "image/svg+xml", "stderr", MIME)
