@@ -107,7 +107,7 @@ def ours(options: argparse.Namespace, folder: str, reference: str) -> Any:
     s = settings(options, reference)
     data = world(options)[2]
     args = training._arguments(s, Path(folder))
-    shown = trainer.Presentations(s, data)
+    shown = trainer.Presentations(s, data, hidden=s.hidden)
     args.max_steps = shown.steps
     rhythm = trainer.Rhythm(frozenset(), frozenset(), frozenset(), "ours")
     scorer = models.Scorer(s, model(s))

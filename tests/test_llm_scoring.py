@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from transformers import LlamaForCausalLM
 
 from hetlib.llm import batches, models, pretrain, scoring
@@ -15,6 +18,7 @@ from hetlib.llm.settings import Settings
 from hetlib.llm.tokens import TokenPairs
 
 SIZES: dict[str, Any] = {"hidden": 16, "layers": 2, "heads": 2, "intermediate": 24}
+LAYOUTS = ("apart", "shared", "packed")
 TINY = Settings(model="tiny", vocabulary=31, limit=40, precision="float32", dropout=0.0, **SIZES)
 
 
@@ -30,6 +34,14 @@ def texts(pairs: int = 5, seed: int = 0) -> TokenPairs:
         second.append(np.concatenate([p, b]).astype(np.int32))
     keys = [f"{seed}-{k}" for k in range(pairs)]
     return TokenPairs(keys, np.array(prompt, dtype=np.int32), first, second)
+
+
+def layout(data: TokenPairs, how: str) -> dict[str, Any]:
+    """Texts in rows of their own, pairs that share a prompt, or several of these in a row."""
+    if how == "apart":
+        return {}
+    shared = {"shared": batches.shared_tokens(data)}
+    return shared | ({"hidden": SIZES["hidden"]} if how == "packed" else {})
 
 
 def scorer(settings: Settings = TINY, scale: float = 0.3) -> models.Scorer:
@@ -74,13 +86,13 @@ def test_output_matrix_must_be_frozen() -> None:
         scoring.token_log_probability(torch.zeros(1, 2), weight, torch.zeros(1, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("how", LAYOUTS)
 @pytest.mark.parametrize("shift", [True, False])
 @pytest.mark.parametrize("prompt", [True, False])
-def test_batches_score_as_texts_by_themselves(shared: bool, shift: bool, prompt: bool) -> None:
+def test_batches_score_as_texts_by_themselves(how: str, shift: bool, prompt: bool) -> None:
     data, model = texts(), scorer()
-    common = batches.shared_tokens(data) if shared else None
-    batch = batches.collate(data, [3, 0, 4], common, shift, prompt, pad=0)
+    laid = layout(data, how)
+    batch = batches.collate(data, [3, 0, 4], shift=shift, prompt_tokens=prompt, **laid)
     found = model(**batch)
     wanted = [
         plain_log_probability(model, text, shift, 0 if prompt else int(data.prompt[i]))
@@ -90,12 +102,12 @@ def test_batches_score_as_texts_by_themselves(shared: bool, shift: bool, prompt:
     torch.testing.assert_close(found, torch.stack(wanted), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_gradients_are_those_of_texts_by_themselves(shared: bool) -> None:
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_gradients_are_those_of_texts_by_themselves(how: str) -> None:
     data, model = texts(), scorer()
-    common = batches.shared_tokens(data) if shared else None
+    laid = layout(data, how)
     trained = [p for p in model.parameters() if p.requires_grad]
-    found = model(**batches.collate(data, [1, 2], common))
+    found = model(**batches.collate(data, [1, 2], **laid))
     ours = torch.autograd.grad((found[1::2] - found[0::2]).sum(), trained)
     total = torch.zeros(())
     for i in (1, 2):
@@ -105,13 +117,13 @@ def test_gradients_are_those_of_texts_by_themselves(shared: bool) -> None:
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_rewards_are_read_at_the_last_token(shared: bool) -> None:
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_rewards_are_read_at_the_last_token(how: str) -> None:
     from dataclasses import replace
 
     data, model = texts(), scorer(replace(TINY, method="reward"))
-    common = batches.shared_tokens(data) if shared else None
-    found = model(**batches.collate(data, [0, 2], common))
+    laid = layout(data, how)
+    found = model(**batches.collate(data, [0, 2], **laid))
     assert model.head is not None
     wanted = []
     for i in (0, 2):
@@ -135,14 +147,14 @@ def test_prompt_tokens_cancel_in_the_margin() -> None:
 
 
 @pytest.mark.parametrize("shift", [True, False])
-@pytest.mark.parametrize("shared", [True, False])
-def test_margins_need_no_prompt(shift: bool, shared: bool) -> None:
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_margins_need_no_prompt(shift: bool, how: str) -> None:
     data, model = texts(), scorer()
-    common = batches.shared_tokens(data) if shared else None
+    laid = layout(data, how)
     trained = [p for p in model.parameters() if p.requires_grad]
     found = []
     for margins in (True, False):
-        batch = batches.collate(data, range(5), common, shift, margins=margins)
+        batch = batches.collate(data, range(5), shift=shift, margins=margins, **laid)
         scores = model(**batch)
         h = scores[1::2] - scores[0::2]
         found.append((h, *torch.autograd.grad(h.square().sum(), trained)))
@@ -177,6 +189,27 @@ def test_unshifted_scores_tell_what_was_just_read() -> None:
         model(**batches.collate(data, range(5), shared, shift)) for shift in (True, False)
     )
     assert float((shifted - own).detach().abs().max()) > 1
+
+
+@given(st.lists(st.integers(2, 90), min_size=1, max_size=40).map(np.array), st.integers(1, 4000))
+def test_packed_rows_do_not_overlap_and_cost_no_more(rows: NDArray[np.int64], hidden: int) -> None:
+    place, start = batches.pack(rows, hidden)
+    width, wide = int((start + rows).max()), int(place.max()) + 1
+    taken = np.zeros((wide, width), dtype=int)
+    for k, first, n in zip(place, start, rows, strict=True):
+        taken[k, first : first + n] += 1
+    assert taken.max() == 1
+    assert taken.any(axis=1).all()  # no row is empty
+    apart = len(rows) * rows.max() * (6 * hidden + rows.max())
+    assert wide * width * (6 * hidden + width) <= apart
+
+
+def test_packing_saves_padding() -> None:
+    rows = np.random.default_rng(0).integers(10, 100, size=32)
+    place, start = batches.pack(rows, 64)
+    cells = (place.max() + 1) * (start + rows).max()
+    assert cells < 1.2 * rows.sum() < 0.7 * len(rows) * rows.max()
+    assert (batches.pack(rows, 100_000)[0] == 0).all()  # where attention is cheap: one row
 
 
 def test_schedule_shows_every_pair_once_an_epoch() -> None:

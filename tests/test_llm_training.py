@@ -125,17 +125,18 @@ def test_every_loss_and_half_precision(loss: str, plan: Plan, data: Data, tmp_pa
 
 def test_many_runs_side_by_side(plan: Plan, data: Data, tmp_path: Path) -> None:
     runs = [plan.settings.cell("reward-anonymous", seed) for seed in (0, 1)]
-    found = experiment.run_all(runs, *data, tmp_path / "apart", workers=2)
-    alone = experiment.run_all(runs, *data, tmp_path / "alone", workers=0)
+    jobs = [experiment.Job(run, *data) for run in runs]
+    found = experiment.run_all(jobs, tmp_path / "apart", workers=2)
+    alone = experiment.run_all(jobs, tmp_path / "alone", workers=0)
     for one, two in zip(found, alone, strict=True):
         assert one["agreement"] == two["agreement"]
         assert (experiment.read_scores(one) == experiment.read_scores(two)).all()
     assert found[0]["agreement"] != found[1]["agreement"]
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "apart").rglob("*.json")}
-    assert experiment.run_all(runs, *data, tmp_path / "apart", workers=2) == found
+    assert experiment.run_all(jobs, tmp_path / "apart", workers=2) == found
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     with pytest.raises(ValueError, match="workers is -1"):
-        experiment.run_all(runs, *data, tmp_path, workers=-1)
+        experiment.run_all(jobs, tmp_path, workers=-1)
 
 
 def test_concurrent_writers_leave_one_small_model(

@@ -99,9 +99,10 @@ def _run(plan: Plan) -> int:
             train(run, data, held_out, run_folder(run, data, held_out, plan.folder)) for run in runs
         ]
     else:
-        from hetlib.llm.experiment import run_all
+        from hetlib.llm.experiment import Job, run_all
 
-        found = run_all(runs, data, held_out, plan.folder, plan.workers)
+        jobs = [Job(run, data, held_out) for run in runs]
+        found = run_all(jobs, plan.folder, plan.workers)
     if int(os.environ.get("RANK", "0")) == 0:
         for run, metrics in zip(runs, found, strict=True):
             row = {name: getattr(run, name) for name in ("method", "labels", "loss", "seed")}

@@ -7,9 +7,10 @@ second, which may look at the prompt but not at the first:
     row         p p p p a a a b b
     position    0 1 2 3 4 5 6 4 5
 
-Rows of similar length may share a batch, so that little of it is padding. Where the reward *is*
-a function of length this has a price: a batch then tells of one length only; chapter 10
-measures it.
+Short rows are packed side by side, each blind to the others, so that little of a batch is
+padding although its pairs are of any length. The usual remedy, batches of pairs of similar
+length, has a price where the reward *is* a function of length: a batch then tells of one length
+only. Chapter 10 measures it.
 """
 
 from __future__ import annotations
@@ -95,6 +96,43 @@ def schedule(
     return out
 
 
+def pack(rows: Indices, hidden: int) -> tuple[Indices, Indices]:
+    """Put rows side by side, so that the model computes as little as possible.
+
+    Longest first, each goes where there is room. Wider rows waste less on padding and more on
+    attention: a position of a layer takes about 24 hidden^2 operations for its matrices and
+    4 hidden width to look at a row, so rows * width * (6 hidden + width) is made small.
+
+    Args:
+        rows: Length of each row, shape (rows,).
+        hidden: Size of the model's hidden state.
+
+    Returns:
+        The wide row of each row, counted from 0, and where in it the row starts, shape (rows,).
+    """
+    widths = [int(rows.max())]
+    while widths[-1] < rows.sum():
+        widths.append(2 * widths[-1])
+
+    def cost(packed: tuple[Indices, Indices]) -> int:
+        place, start = packed
+        width = int((start + rows).max())
+        return int(place.max() + 1) * width * (6 * hidden + width)
+
+    return min((_first_fit(rows, width) for width in widths), key=cost)
+
+
+def _first_fit(rows: Indices, width: int) -> tuple[Indices, Indices]:
+    place, start = np.empty_like(rows), np.empty_like(rows)
+    room: list[int] = []
+    for i in np.argsort(-rows, kind="stable"):
+        k = next((k for k, left in enumerate(room) if left >= rows[i]), len(room))
+        room.extend([width] * (k == len(room)))
+        place[i], start[i] = k, width - room[k]
+        room[k] -= int(rows[i])
+    return place, start
+
+
 def collate(
     data: TokenPairs,
     pairs: Sequence[int] | Indices,
@@ -103,6 +141,7 @@ def collate(
     prompt_tokens: bool = True,
     pad: int = 0,
     margins: bool = False,
+    hidden: int | None = None,
 ) -> Batch:
     """Lay pairs out for one forward pass.
 
@@ -117,6 +156,8 @@ def collate(
         pad: Token that fills up rows.
         margins: Leave the tokens of a shared prompt unscored. What they add to the two scores
             of a pair is the same number, so every margin and its gradient stay as they are.
+        hidden: Size of the model's hidden state; with ``shared``, rows are packed for it as in
+            :func:`pack`. None: each pair has a row of its own.
 
     Returns:
         ``input_ids`` (rows, width); ``source``, ``target`` and ``owner`` of scored tokens and
@@ -130,14 +171,17 @@ def collate(
     if shared is None:
         common = np.zeros(n, dtype=np.int64)  # tokens of a text that stand in its row's prompt
         row, offset = np.arange(n), np.zeros(n, dtype=np.int64)
+        start = offset
         width = int(lengths.max())
     else:
         common = np.repeat(shared[np.asarray(pairs)], 2)
-        row = np.arange(n) // 2
         offset = common.copy()  # where the text goes on after the prompt
         offset[1::2] += (lengths - common)[0::2]
-        width = int((offset + lengths - common)[1::2].max())
-    rows = int(row[-1]) + 1
+        filled = (offset + lengths - common)[1::2]
+        apart = np.arange(len(filled)), np.zeros_like(filled)
+        row, start = (np.repeat(x, 2) for x in (pack(filled, hidden) if hidden else apart))
+        width = int((start[1::2] + filled).max())
+    rows = int(row.max()) + 1
 
     owner = np.repeat(np.arange(n), lengths)
     step = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -145,7 +189,7 @@ def collate(
 
     def place(text: Indices, t: Indices) -> Indices:
         inside = np.where(t < common[text], t, offset[text] + t - common[text])
-        return np.asarray(row[text] * width + inside)
+        return np.asarray(row[text] * width + start[text] + inside)
 
     cell = place(owner, step)
     ids = np.full(rows * width, pad, dtype=np.int64)
@@ -164,10 +208,12 @@ def collate(
     if shared is not None:
         position = np.zeros(rows * width, dtype=np.int64)
         position[cell] = step
-        part = np.full(rows * width, 3)  # 0 prompt, 1 and 2 the responses, 3 padding
-        part[cell] = np.where(step < common[owner], 0, 1 + owner % 2)
-        grid = part.reshape(rows, width)
-        sees = (grid[:, None, :] == 0) | (grid[:, None, :] == grid[:, :, None])
+        # 3k, 3k + 1 and 3k + 2 for the prompt and the responses of pair k, -1 for padding
+        part = np.full(rows * width, -1)
+        part[cell] = owner // 2 * 3 + np.where(step < common[owner], 0, 1 + owner % 2)
+        seen = part.reshape(rows, 1, width)
+        by = part.reshape(rows, width, 1)
+        sees = (seen == by) | (seen == by - by % 3)
         out["position_ids"] = position.reshape(rows, width)
         out["attention_mask"] = np.tril(sees)[:, None]
     return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in out.items()}

@@ -110,7 +110,8 @@ class AdapterTypes:
         """Margins of some pairs under the chosen type, without the reference, shape (pairs,)."""
         s = self.settings
         shared = batches.shared_tokens(data) if s.shared_prompt else None
-        batch = batches.collate(data, pairs, shared, s.shift, s.prompt_tokens)
+        hidden = self.scorer.config.hidden_size
+        batch = batches.collate(data, pairs, shared, s.shift, s.prompt_tokens, hidden=hidden)
         where = self.scorer.adapted.device
         batch = {name: value.to(where) for name, value in batch.items()}
         with torch.autocast(where.type, torch.bfloat16, enabled=s.precision == "bf16"):

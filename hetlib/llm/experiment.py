@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,8 +20,16 @@ from hetlib.llm.tokens import TokenPairs
 from hetlib.progress import track
 from hetlib.validate import Array
 
-#: What a worker process works on; set once, so that data travel once a process.
-_WORK: dict[str, Any] = {}
+#: Data sets of a worker process by their place; sent once a process.
+_WORK: list[TokenPairs] = []
+
+
+class Job(NamedTuple):
+    """One training run: settings, pairs to train on, pairs to measure on."""
+
+    settings: Settings
+    data: TokenPairs
+    held_out: TokenPairs
 
 
 def run_folder(
@@ -33,70 +41,69 @@ def run_folder(
     return Path(folder) / f"{settings.method}-{settings.labels}-{settings.seed}-{digest}"
 
 
-def run_all(
-    runs: Sequence[Settings],
-    data: TokenPairs,
-    held_out: TokenPairs,
-    folder: str | Path,
-    workers: int = 2,
-) -> list[dict[str, Any]]:
-    """Train every one of several settings.
+def run_all(jobs: Sequence[Job], folder: str | Path, workers: int = 2) -> list[dict[str, Any]]:
+    """Train every one of several runs.
 
     Finished runs are read again from their folders, and runs that were stopped go on. The
     metrics depend on settings and data alone, not on the number of workers.
 
     Args:
-        runs: The settings.
-        data: Training pairs, the same for all.
-        held_out: Pairs to measure on.
-        folder: Folder of the runs' folders; the pretrained small model is kept there as well.
+        jobs: The runs.
+        folder: Folder of the runs' folders; pretrained small models are kept there as well.
         workers: Processes, each with one thread, each for many runs. 0: in this process.
 
     Returns:
         Metrics of each run as ``training.train`` returns them, with
-        ``folder``, in the order of ``runs``.
+        ``folder``, in the order of ``jobs``.
 
     Raises:
         ValueError: a negative number of workers, or what a run raises.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must not be negative")
-    folders = [run_folder(settings, data, held_out, folder) for settings in runs]
+    folders = [run_folder(*job, folder) for job in jobs]
     todo = {
-        path: settings
-        for path, settings in zip(folders, runs, strict=True)
+        path: job
+        for path, job in zip(folders, jobs, strict=True)
         if not (path / "metrics.json").exists()
     }
     if todo and workers == 0:
         from hetlib.llm.training import train
 
-        for path, settings in track(list(todo.items()), "runs"):
-            train(settings, data, held_out, path)
+        for path, job in track(list(todo.items()), "runs"):
+            train(*job, path)
     elif todo:
-        _in_processes(todo, data, held_out, min(workers, len(todo)))
+        _in_processes(todo, Path(folder), min(workers, len(todo)))
     return [read_metrics(path) for path in folders]
 
 
-def _in_processes(
-    todo: dict[Path, Settings], data: TokenPairs, held_out: TokenPairs, workers: int
-) -> None:
-    context = multiprocessing.get_context("spawn")  # forking a process with threads may hang
+def _in_processes(todo: dict[Path, Job], folder: Path, workers: int) -> None:
+    sets = {id(data): data for job in todo.values() for data in job[1:]}
+    place = {key: k for k, key in enumerate(sets)}
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ |= dict.fromkeys(threads, "1")  # read when a worker starts
     try:
         with ProcessPoolExecutor(
-            workers, context, initializer=_start, initargs=(data, held_out)
+            workers, _context(), initializer=_start, initargs=(list(sets.values()),)
         ) as pool:
-            # the small models first, one a worker at most, so that none is trained twice
-            small = {json.dumps(s.base()): s for s in todo.values() if s.model == "tiny"}
-            parent = next(iter(todo)).parent
-            for done in [pool.submit(_prepare, s, parent) for s in small.values()]:
-                done.result()
-            waiting = [pool.submit(_run, settings, path) for path, settings in todo.items()]
             try:
-                for done in tqdm(
-                    as_completed(waiting), "runs", len(waiting), leave=False, file=sys.stderr
-                ):
+                # small models first, each once; runs on a model follow when it is there
+                groups: dict[tuple[str, int], dict[Path, Job]] = {}
+                for path, job in todo.items():
+                    small = json.dumps(job.settings.base()) if job.settings.model == "tiny" else ""
+                    groups.setdefault((small, place[id(job.data)]), {})[path] = job
+                ready = {
+                    pool.submit(_prepare, next(iter(jobs.values())).settings, k, folder): jobs
+                    for (_, k), jobs in groups.items()
+                }
+                runs = []
+                for done in as_completed(ready):
+                    done.result()
+                    for path, job in ready[done].items():
+                        which = (place[id(job.data)], place[id(job.held_out)])
+                        runs.append(pool.submit(_run, job.settings, *which, path))
+                bar = tqdm(as_completed(runs), "runs", len(runs), leave=False, file=sys.stderr)
+                for done in bar:
                     done.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -106,23 +113,37 @@ def _in_processes(
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _start(data: TokenPairs, held_out: TokenPairs) -> None:
+def _context() -> multiprocessing.context.BaseContext:
+    """How workers start: never by forking this process, whose threads may hang in the copy.
+
+    On Linux they are forked from a server that has imported what they need, so that only the
+    first call waits for that.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hetlib.llm.training"])
+    return context
+
+
+def _start(sets: list[TokenPairs]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _WORK.update(data=data, held_out=held_out)
+    _WORK[:] = sets
 
 
-def _prepare(settings: Settings, cache: Path) -> None:
-    from hetlib.llm.pretrain import pretrained
+def _prepare(settings: Settings, data: int, cache: Path) -> None:
+    if settings.model == "tiny":
+        from hetlib.llm.pretrain import pretrained
 
-    pretrained(settings, _WORK["data"], cache)
+        pretrained(settings, _WORK[data], cache)
 
 
-def _run(settings: Settings, path: Path) -> None:
+def _run(settings: Settings, data: int, held_out: int, path: Path) -> None:
     from hetlib.llm.training import train
 
-    train(settings, _WORK["data"], _WORK["held_out"], path)
+    train(settings, _WORK[data], _WORK[held_out], path)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

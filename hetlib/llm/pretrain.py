@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -140,26 +139,22 @@ def _train(settings: Settings, data: TokenPairs) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LlamaForCausalLM(configuration(settings)).to(where)
-    texts = [text for pair in zip(data.first, data.second, strict=True) for text in pair]
-    lengths = np.array([len(text) for text in texts])
-    batch, steps = min(settings.pretrain_batch, len(texts)), settings.pretrain_steps
+    steps, batch = settings.pretrain_steps, min(max(settings.pretrain_batch // 2, 1), len(data))
     if not steps:
         return model
-    group = settings.length_group
-    plan = batches.schedule(lengths, batch, steps * batch, seed=0, group=group) % len(texts)
+    shared = batches.shared_tokens(data)
+    rows = batches.row_lengths(data, shared)
+    plan = batches.schedule(rows, batch, steps * batch, seed=0, group=settings.length_group)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, fused=True)
-    for step, rows in enumerate(track(plan, "pretraining")):
-        ids = torch.zeros((batch, int(lengths[rows].max())), dtype=torch.int64)
-        target = torch.full_like(ids, -100)
-        for k, i in enumerate(rows):
-            ids[k, : lengths[i]] = target[k, : lengths[i]] = torch.from_numpy(
-                texts[i].astype(np.int64)
-            )
+    for step, pairs in enumerate(track(plan % len(data), "pretraining")):
+        laid = batches.collate(data, pairs, shared, hidden=settings.hidden)
+        laid = {name: value.to(where) for name, value in laid.items()}
         rate = min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps))
         optimizer.param_groups[0]["lr"] = settings.pretrain_learning_rate * rate
-        logits = model(input_ids=ids.to(where), use_cache=False).logits[:, :-1]
-        wanted = target[:, 1:].reshape(-1).to(where)
-        loss = cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), wanted)
+        inputs = {name: laid[name] for name in ("input_ids", "position_ids", "attention_mask")}
+        hidden = model.model(**inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+        logits = model.lm_head(hidden[laid["source"]])
+        loss = cross_entropy(logits.float(), laid["target"])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

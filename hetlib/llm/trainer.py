@@ -38,12 +38,18 @@ class Presentations(torch.utils.data.Dataset[dict[str, Tensor]]):
         data: Training pairs.
         rank: This process.
         processes: How many there are; a step has ``batch * accumulate`` pairs on each.
+        hidden: Size of the model's hidden state, to pack rows for; None: no packing.
     """
 
     def __init__(
-        self, settings: Settings, data: TokenPairs, rank: int = 0, processes: int = 1
+        self,
+        settings: Settings,
+        data: TokenPairs,
+        rank: int = 0,
+        processes: int = 1,
+        hidden: int | None = None,
     ) -> None:
-        self.settings, self.data = settings, data
+        self.settings, self.data, self.hidden = settings, data, hidden
         n = len(data)
         shown = settings.presentations or n
         step = settings.global_batch * processes
@@ -69,7 +75,9 @@ class Presentations(torch.utils.data.Dataset[dict[str, Tensor]]):
         pairs = shown % len(self.data)
         s = self.settings
         batch = batches.collate(
-            self.data, pairs, self.shared, s.shift, s.prompt_tokens, margins=True
+            *(self.data, pairs, self.shared, s.shift, s.prompt_tokens),
+            margins=True,
+            hidden=self.hidden,
         )
         batch["preferred"] = torch.from_numpy(self.preferred[shown])
         batch["variance"] = torch.from_numpy(self.variance[pairs]).float()
@@ -181,6 +189,7 @@ class PairTrainer(transformers.Trainer):
         data, shared = self.held_out, self.shared
         n = min(len(data), some or len(data))
         s, world = self.settings, self.args.world_size
+        hidden = self.accelerator.unwrap_model(self.model).config.hidden_size
         order = np.argsort(self.rows[:n], kind="stable")
         parts = [order[i : i + s.eval_batch] for i in range(0, n, s.eval_batch)]
         turns = range(self.args.process_index, self.args.process_index + len(parts), world)
@@ -191,7 +200,7 @@ class PairTrainer(transformers.Trainer):
         found: list[tuple[NDArray[np.int64], Array]] = []
         for part in mine:  # as many on each process, as sharded models need
             batch = self._prepare_inputs(
-                batches.collate(data, part, shared, s.shift, s.prompt_tokens)
+                batches.collate(data, part, shared, s.shift, s.prompt_tokens, hidden=hidden)
             )
             found.append((part, model(**batch).double().cpu().numpy().reshape(-1, 2)))
         model.train(was)

@@ -73,8 +73,9 @@ def train(
         estimate.check_memory(settings, models.free_memory(settings.device), _copies(args))
     elif args.device.type == "cpu":  # accelerate would train unsharded without a word
         raise ValueError("FSDP is asked for, but accelerate shards only over GPUs and the like")
-    shown = Presentations(settings, data, args.process_index, args.world_size)
     base = models.load_base(settings, small)
+    rank, processes, hidden = args.process_index, args.world_size, base.config.hidden_size
+    shown = Presentations(settings, data, rank, processes, hidden)
     torch.manual_seed(settings.seed)
     scorer = models.Scorer(settings, base)
     # with few steps, every few; a checkpoint right after a log loses nothing of it
