@@ -162,21 +162,26 @@ def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     asked = []
 
-    def load(name: str, split: str) -> list[dict[str, str]]:
-        asked.append((name, split))
+    def load(name: str, data_dir: str | None, split: str) -> list[dict[str, str]]:
+        asked.append((name, data_dir, split))
         return [json.loads(each) for each in [*GOOD, line("", " b")]]
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.warns(UserWarning, match=r"owner/data \(train\): skipped row 7"):
         assert len(read_pairs("hub:owner/data", "train", malformed="skip")) == len(GOOD)
-    assert asked == [("owner/data", "train")]
+    parts = ["hub:owner/data:one", "hub:owner/data:two"]
+    with pytest.warns(UserWarning, match=r"owner/data:(one|two) \(test\): skipped row 7"):
+        both = read_pairs(parts, "test", "skip")
+    assert len(both) == 2 * len(GOOD)
+    assert asked[0] == ("owner/data", None, "train")
+    assert asked[1:] == [("owner/data", part, "test") for part in ("one", "two")]
 
 
 @pytest.mark.parametrize("error", [ConnectionError("reset by peer"), OSError(), EOFError("short")])
 def test_hub_interrupted(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     datasets = pytest.importorskip("datasets")
 
-    def load(name: str, split: str) -> None:
+    def load(name: str, data_dir: str | None, split: str) -> None:
         raise error
 
     monkeypatch.setattr(datasets, "load_dataset", load)

@@ -89,6 +89,25 @@ def test_plan() -> None:
     assert not {pair.key for pair in train} & {pair.key for pair in held_out}
 
 
+def test_a_sweep_shares_runs_with_the_cells() -> None:
+    sweep = {"rates": [1e-5, 3e-5], "rate_cells": ["reward-anonymous", "reward-consensus"]}
+    plan = Plan.from_mapping(PLAN | {"cells": ["reward-anonymous"], "seeds": [4, 5]} | sweep)
+    runs = plan.runs()  # two of the cell, at 3e-5; three more of the sweep
+    assert len(runs) == 5
+    assert [s.learning_rate for s in plan.sweep()["reward-consensus"]] == [1e-5, 3e-5]
+    assert {s.seed for tried in plan.sweep().values() for s in tried} == {4}
+
+
+def test_only_short_texts(tmp_path: Path) -> None:
+    plan = Plan.from_mapping(PLAN | {"longest": 20, "folder": str(tmp_path)})
+    for pairs in plan.load():
+        assert 0 < len(pairs) < 20
+        assert pairs.lengths.max() <= 20
+    assert plan.settings.limit == 64  # rewards keep their scale
+    with pytest.raises(ValueError, match="longest is 0"):
+        Plan.from_mapping(PLAN | {"longest": 0})
+
+
 def test_plan_refuses(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean train_pairs"):
         Plan.from_mapping(PLAN | {"train_pair": 3})

@@ -17,10 +17,8 @@ import os
 import sys
 from dataclasses import replace
 
-import yaml
-
 from hetlib.llm.estimate import HH_PAIRS, check_memory, dry_run
-from hetlib.llm.plan import SYNTHETIC, Plan
+from hetlib.llm.plan import SYNTHETIC, Plan, changes_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,14 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    changes = {}
-    for text in options.set:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text!r} needs the form NAME=VALUE")
-        changes[name] = yaml.safe_load(value)
-    plan = Plan.read(options.params, changes)
+    plan = Plan.read(options.params, changes_of(options.set))
     chosen = {"cells": options.cell, "seeds": options.seed, "folder": options.folder}
+    chosen["rates"] = [] if options.cell else None
     plan = replace(plan, **{name: value for name, value in chosen.items() if value is not None})
     plan.runs()
     return plan
@@ -105,7 +98,8 @@ def _run(plan: Plan) -> int:
         found = run_all(jobs, plan.folder, plan.workers)
     if int(os.environ.get("RANK", "0")) == 0:
         for run, metrics in zip(runs, found, strict=True):
-            row = {name: getattr(run, name) for name in ("method", "labels", "loss", "seed")}
+            told = ("method", "labels", "loss", "learning_rate", "seed")
+            row = {name: getattr(run, name) for name in told}
             row |= {name: metrics[name] for name in ("agreement", "low", "high", "presentations")}
             print(json.dumps(row))
     return 0

@@ -78,9 +78,10 @@ def read_pairs(
     """Read pairs of texts with fields ``chosen`` and ``rejected``.
 
     Args:
-        source: ``"hub:Anthropic/hh-rlhf"``, read through ``datasets``; or a .jsonl or
-            .jsonl.gz file; or a folder, of which every such file with ``split`` in its name
-            is read; or several of these files and folders.
+        source: ``"hub:Anthropic/hh-rlhf"``, read through ``datasets``, or one folder of it,
+            ``"hub:Anthropic/hh-rlhf:helpful-base"``; or a .jsonl or .jsonl.gz file; or a
+            folder, of which every such file with ``split`` in its name is read; or several
+            of these.
         split: ``"train"`` or ``"test"``, or any other split of the source.
         malformed: What to do with a line that is no pair (not JSON, a field is missing,
             identical texts, no common prompt, an empty response): ``"stop"`` with its number,
@@ -98,13 +99,14 @@ def read_pairs(
         raise ValueError(f"malformed is {malformed!r}; allowed are {', '.join(MALFORMED)}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; a positive number of pairs or None is allowed")
-    if isinstance(source, str) and source.startswith("hub:"):
-        name = source.removeprefix("hub:")
-        pairs = list(_checked(_hub_rows(name, split), f"{name} ({split})", "row", malformed))
-    else:
-        pairs = []
-        for path in _files(source, split):
-            pairs += _checked(_file_rows(path), str(path), "line", malformed)
+    pairs: list[Pair] = []
+    for one in [source] if isinstance(source, str | Path) else source:
+        if str(one).startswith("hub:"):
+            name = str(one).removeprefix("hub:")
+            pairs += _checked(_hub_rows(name, split), f"{name} ({split})", "row", malformed)
+        else:
+            for path in _files(Path(one), split):
+                pairs += _checked(_file_rows(path), str(path), "line", malformed)
     if not pairs:
         raise ValueError(f"{source} holds no pairs")
     return sample(pairs, limit)
@@ -163,26 +165,21 @@ def split_by_prompt(
     return sides
 
 
-def _files(source: str | Path | Sequence[str | Path], split: str) -> list[Path]:
-    names = [source] if isinstance(source, str | Path) else list(source)
-    found: list[Path] = []
-    for path in map(Path, names):
-        if path.is_dir():
-            every = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
-            chosen = [p for p in every if split in p.name]
-            if not chosen:
-                raise ValueError(
-                    f"{path} holds no {' or '.join(SUFFIXES)} file with {split!r} in its name; "
-                    f"it holds {', '.join(p.name for p in every) or 'none at all'}"
-                )
-            found += chosen
-        elif not path.exists():
-            raise ValueError(f"{path} does not exist; name a file, a folder or hub:owner/name")
-        elif not path.name.endswith(SUFFIXES):
-            raise ValueError(f"{path} is not a {' or '.join(SUFFIXES)} file")
-        else:
-            found.append(path)
-    return found
+def _files(path: Path, split: str) -> list[Path]:
+    if path.is_dir():
+        every = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
+        found = [p for p in every if split in p.name]
+        if not found:
+            raise ValueError(
+                f"{path} holds no {' or '.join(SUFFIXES)} file with {split!r} in its name; "
+                f"it holds {', '.join(p.name for p in every) or 'none at all'}"
+            )
+        return found
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; name a file, a folder or hub:owner/name")
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"{path} is not a {' or '.join(SUFFIXES)} file")
+    return [path]
 
 
 def _file_rows(path: Path) -> Iterator[str]:
@@ -206,8 +203,9 @@ def _hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
         raise ValueError(
             f"hub:{name} needs the package datasets: pip install 'hetlib[llm]'"
         ) from error
+    repository, _, part = name.partition(":")
     try:
-        rows = datasets.load_dataset(name, split=split)
+        rows = datasets.load_dataset(repository, data_dir=part or None, split=split)
     except Exception as error:  # whatever breaks in a download has the same remedies
         raise ValueError(
             f"hub:{name}, split {split!r}, could not be downloaded "

@@ -8,7 +8,7 @@ cell, so that papermill and ``python -m hetlib.llm`` read the same file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,23 @@ CHAPTER = ("profile", "seed", "results", "run", "quick", "full")
 SYNTHETIC = "synthetic"
 #: Held-out dialogues come from a seed of their own.
 HELD_OUT_SEED = 1_000_000
+
+
+def changes_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Changes to a parameter file from a command line, each as ``NAME=VALUE`` with YAML's values.
+
+    Raises:
+        ValueError: a text of another form.
+    """
+    import yaml
+
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text!r} needs the form NAME=VALUE")
+        changes[name] = yaml.safe_load(value)
+    return changes
 
 
 @dataclass(frozen=True)
@@ -40,9 +57,13 @@ class Plan:
         malformed: "stop" or "skip".
         long: "drop" (the paper's filter) or "truncate" (released code).
         eos: Whether texts end with an end token.
+        longest: Leave out pairs with a text of more tokens, if fewer than the settings' limit, to
+            which rewards are scaled: for a machine that has no time for long texts.
         world: Further arguments of :func:`hetlib.llm.synthetic.dialogues`.
         cells: Names as in :meth:`hetlib.llm.settings.Settings.cell`.
         seeds: Seeds of each cell.
+        rates: Learning rates to try besides, with the first seed.
+        rate_cells: The cells to try them on.
         workers: Processes side by side.
         folder: Where runs are kept.
         settings: What all runs share.
@@ -57,12 +78,15 @@ class Plan:
     malformed: str = "skip"
     long: str = "drop"
     eos: bool = False
+    longest: int | None = None
     world: Mapping[str, Any] = field(default_factory=dict)
     cells: Sequence[str] = (
         *("reward-anonymous", "reward-consensus", "reward-homogeneous"),
         *("alignment-anonymous", "alignment-consensus", "alignment-homogeneous"),
     )
     seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    rates: Sequence[float] = ()
+    rate_cells: Sequence[str] = ()
     workers: int = 1
     folder: str = "_build/llm"
     settings: Settings = field(default_factory=Settings)
@@ -81,6 +105,8 @@ class Plan:
             **{k: v for k, v in values.items() if k in own},
             settings=Settings.from_mapping(settings),
         )
+        if plan.longest is not None and (not isinstance(plan.longest, int) or plan.longest < 1):
+            raise ValueError(f"longest is {plan.longest!r}; a positive number of tokens or null")
         plan.runs()  # so that a misspelt cell is found before anything is loaded
         return plan
 
@@ -106,8 +132,14 @@ class Plan:
         return cls.from_mapping(values | dict(changes or {}))
 
     def runs(self) -> list[Settings]:
-        """The settings of every run, cell by cell."""
-        return [self.settings.cell(cell, seed) for cell in self.cells for seed in self.seeds]
+        """The settings of every run, cell by cell, then what the sweep has besides."""
+        runs = [self.settings.cell(cell, seed) for cell in self.cells for seed in self.seeds]
+        return list(dict.fromkeys(runs + [s for tried in self.sweep().values() for s in tried]))
+
+    def sweep(self) -> dict[str, list[Settings]]:
+        """The settings of each cell at each of the learning rates."""
+        first = [replace(self.settings, learning_rate=rate) for rate in self.rates]
+        return {cell: [s.cell(cell, self.seeds[0]) for s in first] for cell in self.rate_cells}
 
     def pairs(self) -> tuple[list[Pair], list[Pair]]:
         """Pairs to train on and pairs held out.
@@ -154,5 +186,6 @@ class Plan:
 
             tokenizer = load_tokenizer(self.settings.model)
         cache = Path(self.folder) / "tokens"
-        options = (self.settings.limit, self.long, cache, self.eos)
+        limit = min(self.settings.limit, self.longest or self.settings.limit)
+        options = (limit, self.long, cache, self.eos)
         return tokenise(train, tokenizer, *options), tokenise(held_out, tokenizer, *options)

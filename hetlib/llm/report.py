@@ -20,16 +20,20 @@ from numpy.typing import ArrayLike
 
 from hetlib import runs
 from hetlib.llm import evaluation, limits
+from hetlib.llm.experiment import read_metrics, read_scores, run_folder
 from hetlib.llm.labels import label_probability
 from hetlib.llm.lengths import LIMIT
+from hetlib.llm.plan import Plan, changes_of
+from hetlib.llm.settings import Settings
 from hetlib.llm.tokens import TokenPairs
 from hetlib.validate import Array
 
 BUCKETS = 8  # of length, with about equally many texts
 DIGITS = 5  # after the point, in a stored file
 
-#: Entries of a parameter file that do not change what a run computes.
-FREE = ("workers", "device", "profile", "folder", "store", "save_every", "chunk")
+#: Entries of a parameter file that do not change what a run computes. ``data`` says where the
+#: pairs lie; what they are is stored as ``content``.
+FREE = ("workers", "device", "profile", "folder", "store", "save_every", "chunk", "data")
 
 Row = dict[str, Any]
 
@@ -125,45 +129,56 @@ def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if found is None else found["results"]
 
 
-def collect(params: str | Path, folder: str | Path | None = None) -> dict[str, Any]:
-    """Rows of all finished runs of a parameter file.
+def collect(plan: Plan) -> dict[str, Any]:
+    """Rows of all finished runs of a plan.
 
     Args:
-        params: The file.
-        folder: Where its runs are kept; what the file says if None.
+        plan: The plan.
 
     Returns:
-        ``cells``, rows by name and then seed, for cells of which every seed is done;
-        ``missing``, names of the others; ``pairs``, how many were trained and measured on;
-        ``environment`` and ``seconds`` of the runs.
+        ``cells``, rows by name and then seed, for cells of which every seed is done; ``sweep``,
+        lists of (learning rate, row) by name; ``missing``, names of the others; ``pairs``, how
+        many were trained and measured on, and ``content``, their digests; ``environment`` and
+        ``seconds`` of the runs.
 
     Raises:
-        ValueError: an unusable file, or data that cannot be read.
+        ValueError: data that cannot be read.
     """
-    from hetlib.llm.experiment import read_metrics, read_scores, run_folder
-    from hetlib.llm.plan import Plan
-
-    plan = Plan.read(params, {} if folder is None else {"folder": str(folder)})
     data, held_out = plan.load()
-    cells: dict[str, list[Row]] = {}
-    missing, seconds, environment = [], 0.0, {}
-    for cell in plan.cells:
-        todo = [plan.settings.cell(cell, seed) for seed in plan.seeds]
-        folders = [run_folder(s, data, held_out, plan.folder) for s in todo]
+
+    def rows(runs: Sequence[Settings]) -> list[Row]:
+        folders = [run_folder(s, data, held_out, plan.folder) for s in runs]
         if not all((path / "metrics.json").exists() for path in folders):
-            missing.append(cell)
-            continue
-        cells[cell] = []
-        for s, path in zip(todo, folders, strict=True):
-            metrics = read_metrics(path)
-            factor = 3.0 if s.loss == "agreement" else 1.0
-            told = (held_out, s.labels, s.limit, factor, metrics["curve"])
-            cells[cell].append({"seed": s.seed} | row(read_scores(metrics), *told))
-            environment = json.loads((path / "environment.json").read_text())
-            seconds += json.loads((path / "times.json").read_text())["seconds"]
-    counts = {"train": len(data), "held_out": len(held_out), "beyond": data.beyond}
-    found = {"cells": cells, "missing": missing, "pairs": counts, "environment": environment}
-    return found | {"seconds": round(seconds, 1)}
+            return []
+        return [_finished(s, held_out, path) for s, path in zip(runs, folders, strict=True)]
+
+    cells = {name: rows([plan.settings.cell(name, k) for k in plan.seeds]) for name in plan.cells}
+    sweep = {f"{name}, learning rates": rows(runs) for name, runs in plan.sweep().items()}
+    done = [found for found in (*cells.values(), *sweep.values()) if found]
+    return {
+        "cells": {name: found for name, found in cells.items() if found},
+        "sweep": {
+            name.partition(",")[0]: [list(one) for one in zip(plan.rates, found, strict=True)]
+            for name, found in sweep.items()
+            if found
+        },
+        "missing": [name for name, found in (cells | sweep).items() if not found],
+        "pairs": {"train": len(data), "held_out": len(held_out), "beyond": data.beyond},
+        "content": {"train": data.digest(), "held_out": held_out.digest()},
+        "environment": done[0][0]["environment"] if done else {},
+        "seconds": round(sum(row["times"]["seconds"] for found in done for row in found), 1),
+    }
+
+
+def _finished(s: Settings, held_out: TokenPairs, path: Path) -> Row:
+    """Row, times and environment of a finished run."""
+    metrics = read_metrics(path)
+    factor = 3.0 if s.loss == "agreement" else 1.0
+    told = row(read_scores(metrics), held_out, s.labels, s.limit, factor, metrics["curve"])
+    more = {
+        name: json.loads((path / f"{name}.json").read_text()) for name in ("times", "environment")
+    }
+    return {"seed": s.seed, "tokens": metrics["tokens"]} | told | more
 
 
 def column(results: Mapping[str, Any] | None, cell: str) -> Array:
@@ -184,14 +199,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("params", type=Path, help="a parameter file")
     parser.add_argument("result", type=Path, help="JSON file to write")
     parser.add_argument("--folder", help="where the runs are kept")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="as the runs were made"
+    )
     given = parser.parse_args(arguments)
     try:
-        found = collect(given.params, given.folder)
+        changes = changes_of(given.set)
+        if given.folder is not None:
+            changes["folder"] = given.folder
+        found = collect(Plan.read(given.params, changes))
     except ValueError as error:
         sys.exit(str(error))
     if not found["cells"]:
         sys.exit(f"no cell of {given.params} is done with every seed; nothing stored")
-    values = yaml.safe_load(given.params.read_text())
+    values = yaml.safe_load(given.params.read_text()) | changes
     store(given.result, values, found.pop("cells"), **found)
 
 

@@ -111,6 +111,8 @@ def train(
     if first:
         done = trainer.state.global_step - (int(resume.name.rpartition("-")[2]) if resume else 0)
         seconds = {"seconds": time.perf_counter() - start, "steps_of_this_call": done}
+        if args.device.type == "cuda":
+            seconds["peak_gib"] = torch.cuda.max_memory_allocated(args.device) / estimate.GIB
         checkpoints.write_json(folder / "times.json", seconds)
         checkpoints.write_json(folder / "environment.json", environment(args.device))
         np.save(folder / "scores.npy", trainer.scores)
