@@ -104,7 +104,10 @@ def no_bars() -> Iterator[None]:
 
 def _load(loader: Any, model: str, **options: Any) -> Any:
     """from_pretrained with an error that says what to do."""
-    where, extra = locate(model)
+    where, found = locate(model)
+    extra: dict[str, Any] = dict(found)
+    if "gguf_file" in extra:
+        extra |= _dequantised(loader)
     with warnings.catch_warnings(), no_bars():
         # numpy warns that a memory-mapped GGUF tensor is read-only; it is copied at once
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -118,6 +121,15 @@ def _load(loader: Any, model: str, **options: Any) -> Any:
                 "log in (hf auth login); an interrupted download goes on when the same command "
                 "is run again"
             ) from error
+
+
+def _dequantised(loader: Any) -> dict[str, Any]:
+    """What keeps a model from a GGUF file in plain weights; transformers 4 knows nothing else."""
+    import transformers
+
+    config = getattr(transformers, "GgufConfig", None)
+    plain = config is None or loader is transformers.AutoTokenizer
+    return {} if plain else {"quantization_config": config(dequantize=True)}
 
 
 def load_tokenizer(model: str) -> Any:
