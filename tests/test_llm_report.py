@@ -52,6 +52,8 @@ def test_from_runs_to_a_stored_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [rate for rate, _ in sweep] == [0.001, 0.01]
     assert sweep[0][1]["agreement"] == stored["cells"]["reward-consensus"][0]["agreement"]
     assert stored["pairs"]["held_out"] == 30
+    assert 0.5 < stored["rules"]["shorter"] == pytest.approx(1 - stored["rules"]["longer"])
+    assert str(tmp_path) not in result.read_text()  # no machine's paths
 
 
 def test_changes_are_stored(tmp_path: Path) -> None:

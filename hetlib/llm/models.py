@@ -128,8 +128,9 @@ def _dequantised(loader: Any) -> dict[str, Any]:
     import transformers
 
     config = getattr(transformers, "GgufConfig", None)
-    plain = config is None or loader is transformers.AutoTokenizer
-    return {} if plain else {"quantization_config": config(dequantize=True)}
+    if config is None or loader is transformers.AutoTokenizer:
+        return {}
+    return {"quantization_config": config(dequantize=True)}
 
 
 def load_tokenizer(model: str) -> Any:

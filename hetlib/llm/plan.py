@@ -139,7 +139,8 @@ class Plan:
     def sweep(self) -> dict[str, list[Settings]]:
         """The settings of each cell at each of the learning rates."""
         first = [replace(self.settings, learning_rate=rate) for rate in self.rates]
-        return {cell: [s.cell(cell, self.seeds[0]) for s in first] for cell in self.rate_cells}
+        cells = self.rate_cells if first else ()
+        return {cell: [s.cell(cell, self.seeds[0]) for s in first] for cell in cells}
 
     def pairs(self) -> tuple[list[Pair], list[Pair]]:
         """Pairs to train on and pairs held out.

@@ -106,12 +106,14 @@ def store(
 
     Args:
         file: Where.
-        values: The parameter file's entries; a later reader is held to them.
+        values: The parameter file's entries; a later reader is held to them. Those in ``FREE``
+            are left out.
         cells: Rows by name of the cell, one for each seed.
         more: What else is to be kept: environment, rules, numbers of pairs.
     """
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    runs.save_result(file, dict(values), {"cells": dict(cells), "date": date} | more)
+    kept = {name: value for name, value in values.items() if name not in FREE}
+    runs.save_result(file, kept, {"cells": dict(cells), "date": date} | more)
 
 
 def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -138,8 +140,9 @@ def collect(plan: Plan) -> dict[str, Any]:
     Returns:
         ``cells``, rows by name and then seed, for cells of which every seed is done; ``sweep``,
         lists of (learning rate, row) by name; ``missing``, names of the others; ``pairs``, how
-        many were trained and measured on, and ``content``, their digests; ``environment`` and
-        ``seconds`` of the runs.
+        many were trained and measured on, ``content``, their digests, and ``rules``, how often
+        "the shorter wins" and "the longer wins" agree with the average reward on the latter;
+        ``environment`` and ``seconds`` of the runs.
 
     Raises:
         ValueError: data that cannot be read.
@@ -154,6 +157,11 @@ def collect(plan: Plan) -> dict[str, Any]:
 
     cells = {name: rows([plan.settings.cell(name, k) for k in plan.seeds]) for name in plan.cells}
     sweep = {f"{name}, learning rates": rows(runs) for name, runs in plan.sweep().items()}
+    truth = limits.truth(held_out.lengths, plan.settings.limit)
+    rules = {
+        name: _round(limits.agreement_rate(limits.rule(held_out.lengths, name), truth))
+        for name in ("shorter", "longer")
+    }
     done = [found for found in (*cells.values(), *sweep.values()) if found]
     return {
         "cells": {name: found for name, found in cells.items() if found},
@@ -165,6 +173,7 @@ def collect(plan: Plan) -> dict[str, Any]:
         "missing": [name for name, found in (cells | sweep).items() if not found],
         "pairs": {"train": len(data), "held_out": len(held_out), "beyond": data.beyond},
         "content": {"train": data.digest(), "held_out": held_out.digest()},
+        "rules": rules,
         "environment": done[0][0]["environment"] if done else {},
         "seconds": round(sum(row["times"]["seconds"] for found in done for row in found), 1),
     }

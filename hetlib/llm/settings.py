@@ -28,6 +28,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "anonymous": {"labels": "anonymous", "loss": "dpo"},  # vanilla DPO, or Bradley-Terry rewards
     "consensus": {"labels": "consensus", "loss": "agreement"},  # Proposition 6.1
     "homogeneous": {"labels": "homogeneous", "loss": "dpo"},  # one reward, the average: control
+    "average": {"labels": "average", "loss": "dpo"},  # without noise: can it be learned at all?
     "corrected": {"labels": "anonymous", "loss": "corrected"},  # Eq. (14), variance known
     "type-1": {"labels": "type-1", "loss": "dpo"},  # personalised rewards
     "type-2": {"labels": "type-2", "loss": "dpo"},
