@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,36 +81,44 @@ def run_all(jobs: Sequence[Job], folder: str | Path, workers: int = 2) -> list[d
 def _in_processes(todo: dict[Path, Job], folder: Path, workers: int) -> None:
     sets = {id(data): data for job in todo.values() for data in job[1:]}
     place = {key: k for k, key in enumerate(sets)}
-    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ |= dict.fromkeys(threads, "1")  # read when a worker starts
+    given = (list(sets.values()),)
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, _context(), initializer=_start, initargs=given) as pool,
+    ):
+        try:
+            # small models first, each once; runs on a model follow when it is there
+            groups: dict[tuple[str, int], dict[Path, Job]] = {}
+            for path, job in todo.items():
+                small = json.dumps(job.settings.base()) if job.settings.model == "tiny" else ""
+                groups.setdefault((small, place[id(job.data)]), {})[path] = job
+            ready = {
+                pool.submit(_prepare, next(iter(jobs.values())).settings, k, folder): jobs
+                for (_, k), jobs in groups.items()
+            }
+            runs = []
+            for done in as_completed(ready):
+                done.result()
+                for path, job in ready[done].items():
+                    which = (place[id(job.data)], place[id(job.held_out)])
+                    runs.append(pool.submit(_run, job.settings, *which, path))
+            bar = tqdm(as_completed(runs), "runs", len(runs), leave=False, file=sys.stderr)
+            for done in bar:
+                done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Variables that a worker reads when it starts."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ |= dict.fromkeys(before, "1")
     try:
-        with ProcessPoolExecutor(
-            workers, _context(), initializer=_start, initargs=(list(sets.values()),)
-        ) as pool:
-            try:
-                # small models first, each once; runs on a model follow when it is there
-                groups: dict[tuple[str, int], dict[Path, Job]] = {}
-                for path, job in todo.items():
-                    small = json.dumps(job.settings.base()) if job.settings.model == "tiny" else ""
-                    groups.setdefault((small, place[id(job.data)]), {})[path] = job
-                ready = {
-                    pool.submit(_prepare, next(iter(jobs.values())).settings, k, folder): jobs
-                    for (_, k), jobs in groups.items()
-                }
-                runs = []
-                for done in as_completed(ready):
-                    done.result()
-                    for path, job in ready[done].items():
-                        which = (place[id(job.data)], place[id(job.held_out)])
-                        runs.append(pool.submit(_run, job.settings, *which, path))
-                bar = tqdm(as_completed(runs), "runs", len(runs), leave=False, file=sys.stderr)
-                for done in bar:
-                    done.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        yield
     finally:
-        for name, value in threads.items():
+        for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 

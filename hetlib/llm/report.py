@@ -96,6 +96,21 @@ def row(
     }
 
 
+def finished(settings: Settings, held_out: TokenPairs, metrics: Mapping[str, Any]) -> Row:
+    """The figures of a finished run, as :func:`hetlib.llm.report.row` gives them.
+
+    Args:
+        settings: The run's.
+        held_out: Pairs it was measured on.
+        metrics: Its metrics, as :func:`hetlib.llm.experiment.run_all` returns them.
+    """
+    # labels that are "given" come from a learned average reward: a homogeneous population's
+    kind = "homogeneous" if settings.labels == "given" else settings.labels
+    factor = 3.0 if settings.loss == "agreement" else 1.0
+    told = (held_out, kind, settings.limit, factor, metrics["curve"])
+    return row(read_scores(dict(metrics)), *told)
+
+
 def store(
     file: str | Path,
     values: Mapping[str, Any],
@@ -149,11 +164,16 @@ def collect(plan: Plan) -> dict[str, Any]:
     """
     data, held_out = plan.load()
 
+    def one(s: Settings, path: Path) -> Row:
+        metrics = read_metrics(path)
+        more = {n: json.loads((path / f"{n}.json").read_text()) for n in ("times", "environment")}
+        return {"seed": s.seed, "tokens": metrics["tokens"]} | finished(s, held_out, metrics) | more
+
     def rows(runs: Sequence[Settings]) -> list[Row]:
         folders = [run_folder(s, data, held_out, plan.folder) for s in runs]
         if not all((path / "metrics.json").exists() for path in folders):
             return []
-        return [_finished(s, held_out, path) for s, path in zip(runs, folders, strict=True)]
+        return [one(s, path) for s, path in zip(runs, folders, strict=True)]
 
     cells = {name: rows([plan.settings.cell(name, k) for k in plan.seeds]) for name in plan.cells}
     sweep = {f"{name}, learning rates": rows(runs) for name, runs in plan.sweep().items()}
@@ -177,17 +197,6 @@ def collect(plan: Plan) -> dict[str, Any]:
         "environment": done[0][0]["environment"] if done else {},
         "seconds": round(sum(row["times"]["seconds"] for found in done for row in found), 1),
     }
-
-
-def _finished(s: Settings, held_out: TokenPairs, path: Path) -> Row:
-    """Row, times and environment of a finished run."""
-    metrics = read_metrics(path)
-    factor = 3.0 if s.loss == "agreement" else 1.0
-    told = row(read_scores(metrics), held_out, s.labels, s.limit, factor, metrics["curve"])
-    more = {
-        name: json.loads((path / f"{name}.json").read_text()) for name in ("times", "environment")
-    }
-    return {"seed": s.seed, "tokens": metrics["tokens"]} | told | more
 
 
 def column(results: Mapping[str, Any] | None, cell: str) -> Array:
