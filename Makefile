@@ -87,7 +87,7 @@ notebooks:
 	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \
 	    -o filterwarnings=default -p nbval_verdicts --nbval-lax --nbval-current-env notebooks
 pages:
-	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/test_pages.py
+	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/book/test_pages.py
 
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from hetlib.comparison import Cell
-from hetlib.label_sets import LabelSet
-from hetlib.methods import METHODS
-from hetlib.policies import ConvergenceError
-from hetlib.ring_runs import device
-from hetlib.runs import save_result
-from hetlib.worlds import WORLDS, make_world
+from hetlib.comparison.budgets import LabelSet
+from hetlib.comparison.cells import Cell
+from hetlib.comparison.methods import METHODS
+from hetlib.comparison.worlds import WORLDS, make_world
+from hetlib.core.newton import ConvergenceError
+from hetlib.ring.runs import device
+from hetlib.store import save_result
 
 ROOT = Path(__file__).parent.parent
 BUDGET, SEEDS = 10_000, 5

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 import hetlib
-from hetlib.policies import dpo_loss, dpo_reward
-from hetlib.validate import Array
+from hetlib.borda.optima import dpo_loss, dpo_reward
+from hetlib.checks import Array
 
 
 def by_scipy(pairwise: Array) -> Array:

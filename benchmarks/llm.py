@@ -62,7 +62,7 @@ def settings(options: argparse.Namespace, reference: str) -> Any:
 def world(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
     """Pairs, their tokenizer, their tokens, their labels."""
     from hetlib.llm import dialogues, label_pairs, tokenise
-    from hetlib.llm.pretrain import train_tokenizer
+    from hetlib.llm.model.pretrain import train_tokenizer
 
     pairs = dialogues(options.pairs, 0, options.limit)
     tokenizer = train_tokenizer((p.prompt + t for p in pairs for t in (p.first, p.second)), 512)
@@ -76,7 +76,7 @@ def model(s: Any) -> Any:
     import torch
     from transformers import LlamaForCausalLM
 
-    from hetlib.llm import models, pretrain
+    from hetlib.llm.model import models, pretrain
 
     torch.manual_seed(0)
     config = pretrain.configuration(s)
@@ -87,7 +87,7 @@ def model(s: Any) -> Any:
 
 def arguments(s: Any, folder: str, kind: Any, **more: Any) -> Any:
     """Training arguments that all share."""
-    from hetlib.llm import training
+    from hetlib.llm.train import training
 
     common = training._arguments(s, Path(folder))
     names = ("per_device_train_batch_size", "learning_rate", "weight_decay", "optim", "use_cpu")
@@ -104,7 +104,8 @@ def arguments(s: Any, folder: str, kind: Any, **more: Any) -> Any:
 
 def ours(options: argparse.Namespace, folder: str, reference: str, packed: bool) -> Any:
     """hetlib.llm."""
-    from hetlib.llm import models, trainer, training
+    from hetlib.llm.model import models
+    from hetlib.llm.train import trainer, training
 
     s = settings(options, reference)
     data = world(options)[2]
@@ -248,7 +249,7 @@ def shares(options: argparse.Namespace, seconds: float) -> dict[str, float]:
     """Tokens a second and the share of the measured rate of bfloat16 products."""
     import torch
 
-    from hetlib.llm.estimate import estimate
+    from hetlib.llm.runs.estimate import estimate
 
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
     a @ a
@@ -282,8 +283,8 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options)))
         return
-    from hetlib.ring_runs import device
-    from hetlib.runs import save_result
+    from hetlib.ring.runs import device
+    from hetlib.store import save_result
 
     chosen = ["ours", "ours unpacked", "ours frozen"]
     chosen += ["released"] if options.checkout else []

@@ -119,21 +119,21 @@ def stored_policy(folder: Path) -> np.ndarray:
 
 def ours(method: str, size: int, seed: int) -> list[list[float]]:
     """The same with hetlib's direct route, every prompt on its own."""
-    from hetlib import tabular
-    from hetlib.ring import RingEnvironment
+    from hetlib.ring import fits
+    from hetlib.ring.environment import RingEnvironment
 
     ring = RingEnvironment()
     rng = np.random.default_rng(seed)
     if method == "consistent":
-        second, first = tabular.unanimous_counts(ring.sample_votes(size, rng))
-        return tabular.fit_agreement(second + first, 3).policy.tolist()
+        second, first = fits.unanimous_counts(ring.sample_votes(size, rng))
+        return fits.fit_agreement(second + first, 3).policy.tolist()
     if method.startswith("corrected"):
         linked = ring.sample(size, rng, labels=2)
-        moments = tabular.linked_moments(linked)
-        wins = tabular.win_counts(replace(linked, votes=linked.votes[:, :1]))
-        return tabular.fit_corrected(wins, moments, float(method[-1])).policy.tolist()
-    wins = tabular.win_counts(ring.sample(size, rng))
-    table = tabular.counted_borda(wins) if method == "nbc" else tabular.fit_dpo(wins).policy
+        moments = fits.linked_moments(linked)
+        wins = fits.win_counts(replace(linked, votes=linked.votes[:, :1]))
+        return fits.fit_corrected(wins, moments, float(method[-1])).policy.tolist()
+    wins = fits.win_counts(ring.sample(size, rng))
+    table = fits.counted_borda(wins) if method == "nbc" else fits.fit_dpo(wins).policy
     return table.tolist()
 
 
@@ -151,7 +151,8 @@ def measure_ours(method: str) -> dict[str, Any]:
 
 def judge(method: str, table: Any, offsets: bool) -> float:
     """TV of the 1-D policy to pi*; for NBC the mean error of the 1-D counts."""
-    from hetlib.ring import RingEnvironment, by_offset
+    from hetlib.ring.environment import RingEnvironment
+    from hetlib.ring.tables import by_offset
 
     ring = RingEnvironment()
     line = (np.asarray(table) if offsets else by_offset(table)).mean(axis=0)
@@ -171,8 +172,8 @@ def main() -> None:
         seed = int(os.environ["HETLIB_BENCH_SEED"])
         print(json.dumps(ours(options.ours, SIZE, seed)))
         return
-    from hetlib.ring_runs import device
-    from hetlib.runs import save_result
+    from hetlib.ring.runs import device
+    from hetlib.store import save_result
 
     rows: dict[str, Any] = {}
     for method in RELEASED:

@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 
 import hetlib
-from hetlib import sensitivity, surveys
+from hetlib import surveys
+from hetlib.borda import sensitivity
+from hetlib.checks import Array
 from hetlib.surveys.synthetic import make_wave, write_wave
-from hetlib.validate import Array
 
 OUT = Path(__file__).parent.parent / "results" / "benchmark-surveys.json"
 WAVE = "W83"
@@ -175,7 +176,7 @@ def main() -> None:
     print(json.dumps(results, indent=1))
     if options.checkout:
         settings = {k: getattr(options, k) for k in ("rows", "questions", "waves")}
-        hetlib.runs.save_result(options.out, settings, results)
+        hetlib.store.save_result(options.out, settings, results)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def module_digest(name: str, root: Path = ROOT) -> str:
     """Digest of a module of hetlib and of the packaged data files that it names.
 
     Args:
-        name: Dotted name, such as ``hetlib.borda``.
+        name: Dotted name, such as ``hetlib.borda.counts``.
         root: Folder that holds the package.
 
     Returns:

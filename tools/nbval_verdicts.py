@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from nbval.plugin import IPyNbFile
 
-from hetlib.claims import MIME
+from hetlib.book.claims import MIME
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from hetlib.claims import MIME, NEEDS_DATA, NOT_CHECKED, VERDICTS, Claim, load
+from hetlib.book.claims import MIME, NEEDS_DATA, NOT_CHECKED, VERDICTS, Claim, load
 
 COLUMNS = ("Claim", "Place", "Paper", "Here", "Verdict")
 WIDTHS = (44, 16, 10, 12, 18)

@@ -17,8 +17,8 @@ import os
 import sys
 from dataclasses import replace
 
-from hetlib.llm.estimate import HH_PAIRS, check_memory, dry_run
-from hetlib.llm.plan import SYNTHETIC, Plan, changes_of
+from hetlib.llm.runs.estimate import HH_PAIRS, check_memory, dry_run
+from hetlib.llm.runs.plan import SYNTHETIC, Plan, changes_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,19 +80,19 @@ def _run(plan: Plan) -> int:
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     runs = plan.runs()
     if os.environ.get("ACCELERATE_USE_FSDP", "false") != "true":  # before data are read
-        from hetlib.llm.models import free_memory
+        from hetlib.llm.model.models import free_memory
 
         check_memory(runs[0], free_memory(runs[0].device), 1 if several else max(plan.workers, 1))
     data, held_out = plan.load()
     if several or plan.workers <= 1:
-        from hetlib.llm.experiment import run_folder
-        from hetlib.llm.training import train
+        from hetlib.llm.runs.experiment import run_folder
+        from hetlib.llm.train.training import train
 
         found = [
             train(run, data, held_out, run_folder(run, data, held_out, plan.folder)) for run in runs
         ]
     else:
-        from hetlib.llm.experiment import Job, run_all
+        from hetlib.llm.runs.experiment import Job, run_all
 
         jobs = [Job(run, data, held_out) for run in runs]
         found = run_all(jobs, plan.folder, plan.workers)

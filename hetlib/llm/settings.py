@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from hetlib.llm.labels import KINDS
-from hetlib.llm.lengths import LIMIT
+from hetlib.llm.data.labels import KINDS
+from hetlib.llm.data.lengths import LIMIT
 
 METHODS = ("reward", "alignment")
 LOSSES = ("dpo", "corrected", "agreement", "integral")

@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
-from hetlib import validate
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import Comparisons, Indices
+from hetlib.core.newton import ConvergenceError
+from hetlib.core.policies import optimal_policy
+from hetlib.core.population import Population
+from hetlib.linked.moments import Linked
 from hetlib.mixture.rankings import Choices, Rankings
-from hetlib.policies import ConvergenceError, optimal_policy
-from hetlib.preferences import Comparisons, Indices, Population
-from hetlib.validate import Array
-from hetlib.variance import Linked
 
 UNLINKED = (
     "one comparison by each annotator and types={types}: such data show nothing but how often "
@@ -47,7 +49,7 @@ def responsibilities(log_probability: ArrayLike, masses: ArrayLike) -> tuple[Arr
     logs = np.asarray(log_probability, dtype=np.float64)
     if logs.ndim != 2 or not (logs < np.inf).all() or np.isneginf(logs).all(axis=1).any():
         raise ValueError("log_probability needs shape (annotators, types) and a finite entry a row")
-    w = validate.distribution("masses", masses, logs.shape[1])
+    w = checks.distribution("masses", masses, logs.shape[1])
     with np.errstate(divide="ignore"):  # a type of mass zero has responsibility zero
         logs = logs + np.log(w)
     total = logsumexp(logs, axis=1)
@@ -207,8 +209,8 @@ def em_dpo(
         raise ValueError(
             f"types={types}, starts={starts}, responses={responses}: 1, 1 and 2 at least"
         )
-    positive = validate.positive
-    ref = validate.distribution("reference", reference, responses, full_support=True)
+    positive = checks.positive
+    ref = checks.distribution("reference", reference, responses, full_support=True)
     b, ridge = positive("beta", beta), positive("ridge", ridge)
     data = Rankings.of(annotations)
     if types > 1 and data.choices() < 2:
@@ -250,7 +252,7 @@ def match_types(found: ArrayLike, true: ArrayLike) -> Indices:
     Returns:
         Row of ``found`` for each row of ``true``; -1 where there are too few, (true types,).
     """
-    a, b = validate.array("found", found, 2), validate.array("true", true, 2)
+    a, b = checks.array("found", found, 2), checks.array("true", true, 2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"found has {a.shape[1]} responses and true {b.shape[1]}")
     a, b = (r - r.mean(axis=1, keepdims=True) for r in (a, b))

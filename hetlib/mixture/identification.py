@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares, minimize_scalar
 from scipy.special import logsumexp, softmax
 
-from hetlib import validate
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.consistent.label_counts import rank_modulo
 from hetlib.mixture.rankings import Choices, Rankings
-from hetlib.quotas import rank_modulo
-from hetlib.validate import Array
 
 Menu = tuple[int, ...]
 Questionnaire = tuple[Menu, ...]
@@ -67,8 +67,8 @@ class AnswerLaw:
 
     def probabilities(self, rewards: ArrayLike, masses: ArrayLike) -> Array:
         """Probability of each questionnaire with each answer to it, shape (answers,)."""
-        r = validate.array("rewards", rewards, 2)
-        w = validate.distribution("masses", masses, len(r))
+        r = checks.array("rewards", rewards, 2)
+        w = checks.distribution("masses", masses, len(r))
         p = np.exp(self._choices.log_probability(r)[self._choices.pattern])
         return np.asarray(p @ w / len(self.questionnaires))
 
@@ -79,8 +79,8 @@ class AnswerLaw:
             Derivatives by the rewards of each type, the first response held fixed, then by each
             mass but the last, at its expense; shape (answers, types * responses - 1).
         """
-        r = validate.array("rewards", rewards, 2)
-        w = validate.distribution("masses", masses, len(r))
+        r = checks.array("rewards", rewards, 2)
+        w = checks.distribution("masses", masses, len(r))
         choices, members = self._choices, self._choices.members
         p = np.exp(choices.log_probability(r)) / len(self.questionnaires)  # (patterns, types)
         made = choices.made.toarray().reshape(-1, *members.shape)
@@ -145,9 +145,9 @@ def chernoff_information(p: ArrayLike, q: ArrayLike) -> float:
     Raises:
         ValueError: laws of different lengths or without full support.
     """
-    a = validate.array("p", p, 1)
-    b = validate.distribution("q", q, len(a), full_support=True)
-    a = validate.distribution("p", a, len(a), full_support=True)
+    a = checks.array("p", p, 1)
+    b = checks.distribution("q", q, len(a), full_support=True)
+    a = checks.distribution("p", a, len(a), full_support=True)
     la, lb = np.log(a), np.log(b)
     best = minimize_scalar(
         lambda s: float(logsumexp(s * la + (1 - s) * lb)),

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from hetlib import validate
-from hetlib.preferences import Comparisons, Indices, Population
-from hetlib.validate import Array
-from hetlib.variance import Linked
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import Comparisons, Indices
+from hetlib.core.population import Population
+from hetlib.linked.moments import Linked
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def log_probability(
     Returns:
         log Pr(answers | type), shape (annotators, types).
     """
-    r = validate.array("rewards", rewards, 2)
+    r = checks.array("rewards", rewards, 2)
     choices = Choices.of(Rankings.of(annotations), r.shape[1])
     return choices.log_probability(r)[choices.pattern]
 
@@ -228,7 +229,7 @@ def sample_rankings(
             f"annotators={annotators}, tasks={tasks}, length={length}: at least 1, 1 and 2 are "
             f"needed, and at most {population.responses} responses in a ranking"
         )
-    D = validate.distribution("sampling", sampling, population.responses, full_support=True)
+    D = checks.distribution("sampling", sampling, population.responses, full_support=True)
     shape = (annotators, tasks, population.responses)
     # Adding Gumbel noise and sorting is Plackett-Luce; for the menus as for the rankings.
     menus = np.argsort(-(np.log(D) + rng.gumbel(size=shape)), axis=2)[..., :length]

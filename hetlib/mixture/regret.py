@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog, minimize
 from scipy.special import log_softmax, logsumexp, rel_entr
 
-from hetlib import validate
-from hetlib.policies import ConvergenceError, optimal_policy
-from hetlib.validate import Array
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
+from hetlib.core.policies import optimal_policy
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ def regret_table(
     Raises:
         ValueError: shapes that do not agree, or a row of ``policies`` that is no distribution.
     """
-    r = validate.array("rewards", rewards, 2)
-    given = validate.array("policies", policies, 2)
+    r = checks.array("rewards", rewards, 2)
+    given = checks.array("policies", policies, 2)
     pi = np.array(
-        [validate.distribution(f"policies[{k}]", p, r.shape[1]) for k, p in enumerate(given)]
+        [checks.distribution(f"policies[{k}]", p, r.shape[1]) for k, p in enumerate(given)]
     )
-    ref = validate.distribution("reference", reference, r.shape[1], full_support=True)
-    own = log_softmax(np.log(ref) + r / validate.positive("beta", beta), axis=1)
+    ref = checks.distribution("reference", reference, r.shape[1], full_support=True)
+    own = log_softmax(np.log(ref) + r / checks.positive("beta", beta), axis=1)
     if not penalty:
         return (np.exp(own) * r).sum(axis=1)[:, None] - r @ pi.T
     entropy = -rel_entr(pi, 1.0).sum(axis=1)
@@ -104,9 +105,9 @@ def min_max_regret(
         ValueError: shapes that do not agree.
         ConvergenceError: HiGHS failed, or its primal and dual values differ.
     """
-    r = validate.array("rewards", rewards, 2)
+    r = checks.array("rewards", rewards, 2)
     own = np.array([optimal_policy(row, reference, beta) for row in r])
-    pi = own if policies is None else validate.array("policies", policies, 2)
+    pi = own if policies is None else checks.array("policies", policies, 2)
     table = regret_table(r, pi, reference, beta, penalty)
     types, count = table.shape
     # HiGHS answers best to numbers near one
@@ -149,9 +150,9 @@ def best_min_max_regret(
         ValueError: malformed rewards or reference.
         ConvergenceError: the concave dual was not solved.
     """
-    r = validate.array("rewards", rewards, 2)
-    ref = validate.distribution("reference", reference, r.shape[1], full_support=True)
-    b = validate.positive("beta", beta)
+    r = checks.array("rewards", rewards, 2)
+    ref = checks.distribution("reference", reference, r.shape[1], full_support=True)
+    b = checks.positive("beta", beta)
     own = log_softmax(np.log(ref) + r / b, axis=1)
 
     def dual(q: Array) -> tuple[float, Array]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib.validate import Array
+from hetlib.checks import Array
 
 #: A column is numeric codes (NaN where the answer is empty) or, as objects, text.
 Column = Array | NDArray[np.object_]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hetlib import validate
-from hetlib.validate import Array
+from hetlib import checks
+from hetlib.checks import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ def read_question(
             negative or non-finite number, a row or masses that are all zero.
     """
     names = {"options": _names("options", options, 2), "types": _names("types", types, 1)}
-    s = validate.array("shares", shares, 2)
-    m = validate.array("masses", masses, 1)
+    s = checks.array("shares", shares, 2)
+    m = checks.array("masses", masses, 1)
     wanted = (len(types), len(options))
     if s.shape != wanted:
         raise ValueError(

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hetlib import borda, progress, sensitivity
+from hetlib.book import progress
+from hetlib.borda import counts, sensitivity
+from hetlib.checks import Array
 from hetlib.surveys.questions import Question, pairwise
 from hetlib.surveys.reading import Survey, read_survey
-from hetlib.validate import Array
 
 Bools = NDArray[np.bool_]
 
@@ -139,7 +140,7 @@ def study(
     tv = np.where(attempted, sensitivity.distances(P), np.inf)
     top = np.where(attempted, sensitivity.distances(P, top=True), np.inf)
     agree = np.array([
-        borda.same_order(p.mean(axis=1), q.population().mean_reward())
+        counts.same_order(p.mean(axis=1), q.population().mean_reward())
         for p, q in zip(P, questions, strict=True)
     ])  # fmt: skip
     moved = np.array([np.isfinite(d) and _moved(p) for p, d in zip(P, tv, strict=True)])
@@ -160,7 +161,7 @@ def claims(folder: str | Path) -> dict[str, float | bool]:
         folder: Has the 19 files, under any names that contain the names of the waves.
 
     Returns:
-        Values by claim, in the manner of :func:`hetlib.claims.check`.
+        Values by claim, in the manner of :func:`hetlib.book.claims.check`.
     """
     paths = find_waves(folder)
     whole = study(paths)
@@ -179,7 +180,7 @@ def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | b
         "num-ev-mass-republican": 100 * float(car.masses[0]),
         "num-ev-mass-democratic": 100 * float(car.masses[1]),
         "num-ev-mass-no-lean": 100 * float(car.masses[2]),
-        "fig-1-ranking-differs": not borda.same_order(count, average),
+        "fig-1-ranking-differs": not counts.same_order(count, average),
         "fig-1-borda-top": int(count.argmax()) == 2,
         "fig-1-average-top": int(average.argmax()) == 3,
         "fig-1-flip": top is not None and top.tv <= 0.205,  # 0.2 as printed
@@ -188,7 +189,7 @@ def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | b
     }
     for claim, name in list(EXAMPLES.items())[2:]:  # the first two have published shares
         q = whole[name].population()
-        values[claim] = not borda.same_order(q.pairwise().mean(axis=1), q.mean_reward())
+        values[claim] = not counts.same_order(q.pairwise().mean(axis=1), q.mean_reward())
     return values
 
 

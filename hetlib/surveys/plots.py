@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hetlib.plots import COLOURS, TYPES
+from hetlib.book.plots import COLOURS, TYPES
+from hetlib.checks import Array
 from hetlib.surveys.questions import Question
-from hetlib.validate import Array
 
 
 def letters(options: int) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hetlib import validate
-from hetlib.preferences import Population
-from hetlib.validate import Array
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.population import Population
 
 
 def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
@@ -28,7 +28,7 @@ def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
         ValueError: a negative or non-finite share, a row without answers, or a floor
             outside (0, 1).
     """
-    s = validate.array("shares", shares, max(np.ndim(shares), 2))
+    s = checks.array("shares", shares, max(np.ndim(shares), 2))
     if (s < 0).any():
         where = [int(k) for k in np.argwhere(s < 0)[0]]
         raise ValueError(f"shares{where} is {s[tuple(where)]}; shares must be non-negative")
@@ -36,7 +36,7 @@ def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
     if (total <= 0).any():
         where = [int(k) for k in np.argwhere(total[..., 0] <= 0)[0]]
         raise ValueError(f"shares{where} sums to 0; a type needs at least one answer")
-    floor = validate.positive("floor", floor)
+    floor = checks.positive("floor", floor)
     if floor >= 1:
         raise ValueError(f"floor is {floor}; it must be below 1")
     logs = np.log(np.maximum(s / total, floor))
@@ -139,7 +139,7 @@ class Question:
         Raises:
             ValueError: pseudo is not positive, or the question has no counts.
         """
-        pseudo = validate.positive("pseudo", pseudo)
+        pseudo = checks.positive("pseudo", pseudo)
         if self.counts is None:
             raise ValueError(f"{self.name} has shares only; smoothing needs counts")
         n = self.counts.sum(axis=1, keepdims=True)
@@ -206,13 +206,13 @@ def question(
     Raises:
         ValueError: a table of another shape, negative entries, or a type without answers.
     """
-    W = validate.array(f"weights of {name}", weights, 2)
+    W = checks.array(f"weights of {name}", weights, 2)
     if W.shape != (len(types), len(options)):
         raise ValueError(f"weights of {name} has shape {W.shape}, not {(len(types), len(options))}")
     if (W < 0).any() or (W.sum(axis=1) <= 0).any():
         raise ValueError(f"weights of {name} must not be negative, nor 0 for a whole type")
-    C = W if counts is None else validate.array(f"counts of {name}", counts, 2)
-    S = C if squares is None else validate.array(f"squares of {name}", squares, 2)
+    C = W if counts is None else checks.array(f"counts of {name}", counts, 2)
+    S = C if squares is None else checks.array(f"squares of {name}", squares, 2)
     for label, table in (("counts", C), ("squares", S)):
         if table.shape != W.shape:
             raise ValueError(f"{label} of {name} has shape {table.shape}, not {W.shape}")

@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hetlib.checks import Array
 from hetlib.surveys.files import Column, SurveyFile, open_file
 from hetlib.surveys.questions import Question, question
 from hetlib.surveys.respondents import Respondents
-from hetlib.validate import Array
 
 #: Shell patterns of columns that are no questions, as in the released code.
 NOT_QUESTIONS = (

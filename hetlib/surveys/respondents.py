@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hetlib.checks import Array
 from hetlib.surveys.files import Column, SurveyFile
-from hetlib.validate import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,3 @@
+from . import counts as counts
+from . import optima as optima
+from . import sensitivity as sensitivity

@@ -1,0 +1,165 @@
+"""What direct alignment finds on an infinite sample, and on counts: exact optima."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
+
+from hetlib import checks
+from hetlib.borda.counts import normalized_borda_count
+from hetlib.checks import Array
+from hetlib.core.newton import PairLoss, minimise_pairwise
+from hetlib.core.policies import optimal_policy
+
+
+def ipo_loss(wins: Array) -> PairLoss:
+    """Squared distance of the margin from 1/2 for the winner (IPO with tau = 1).
+
+    Args:
+        wins: How often y_i beat y_j.
+    """
+
+    def loss(H: Array) -> tuple[Array, Array, Array]:
+        return wins * (H - 0.5) ** 2, 2 * wins * (H - 0.5), 2 * wins + 0 * H
+
+    return loss
+
+
+def dpo_loss(pairwise: Array) -> PairLoss:
+    """The expected DPO loss of each pair, Eq. (6), with its derivatives in the margin."""
+
+    def loss(H: Array) -> tuple[Array, Array, Array]:
+        q = expit(H)
+        return pairwise * np.logaddexp(0, -H), -pairwise * expit(-H), pairwise * q * (1 - q)
+
+    return loss
+
+
+def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
+    """The reward that DPO induces on an infinite sample, whatever reference and beta are.
+
+    It solves the first-order condition, Eq. (18): the Borda count that the fitted
+    Bradley-Terry model predicts equals the one in the data.
+
+    Args:
+        pairwise: Pr(y_i beats y_j), shape (responses, responses).
+        sampling: Distribution D of each response, shape (responses,), full support.
+
+    Returns:
+        Induced rewards, mean zero, shape (responses,).
+
+    Raises:
+        ValueError: malformed arguments, or preferences so one-sided that no finite optimum
+            exists (some set of responses never loses to the rest).
+        ConvergenceError: the solver failed.
+    """
+    P = checks.pairwise(pairwise)
+    D = checks.distribution("sampling", sampling, len(P), full_support=True)
+    _require_finite_optimum("pairwise", P)
+    borda = P @ D
+    start = np.log(borda / (1 - borda))
+    return minimise_pairwise(dpo_loss(P), D, start)
+
+
+def has_finite_optimum(wins: ArrayLike) -> bool:
+    """Whether the DPO loss has a minimiser, which is then unique up to a constant.
+
+    Ford's (1957) condition: however the responses are split into two sets, each set has
+    won against the other; that is, the graph of wins is strongly connected.
+
+    Args:
+        wins: How often (or with what probability) y_i beat y_j, shape (responses, responses).
+
+    Returns:
+        True if there is a finite optimum.
+
+    Raises:
+        ValueError: wins is not square, not finite, or has a negative entry.
+    """
+    groups, _ = connected_components(checks.counts("wins", wins) > 0, connection="strong")
+    return bool(groups == 1)
+
+
+def _require_finite_optimum(name: str, wins: Array) -> None:
+    groups, group = connected_components(wins > 0, directed=True, connection="strong")
+    if groups == 1:
+        return
+    # A set that loses to nobody outside it comes first in the order of the components.
+    for k in range(groups):
+        inside = group == k
+        if not wins[np.ix_(~inside, inside)].any():
+            break
+    members = np.flatnonzero(inside).tolist()
+    raise ValueError(
+        f"{name} has no finite optimum: responses {members} never lost to any of the others; "
+        "each set of responses must have lost to the rest at least once"
+    )
+
+
+def fit_dpo(wins: ArrayLike) -> Array:
+    """The reward that DPO induces on a finite sample: the exact minimiser of Eq. (6).
+
+    Only how often each response beat each other one matters, in which order does not; a
+    response compared with itself (the diagonal) tells nothing.
+
+    Args:
+        wins: How often y_i beat y_j, shape (responses, responses); real weights are allowed.
+
+    Returns:
+        Induced rewards, mean zero, shape (responses,).
+
+    Raises:
+        ValueError: malformed counts, or no finite optimum (see :func:`has_finite_optimum`).
+        ConvergenceError: the solver failed.
+    """
+    W = checks.counts("wins", wins)
+    np.fill_diagonal(W, 0.0)
+    _require_finite_optimum("wins", W)
+    k = len(W)
+    # Scaled so that sum_ij D_i D_j loss_ij, with D uniform, is the mean loss of the sample.
+    return minimise_pairwise(dpo_loss(W * (k**2 / (W.sum() or 1.0))), np.full(k, 1 / k))
+
+
+def dpo_policy(
+    pairwise: ArrayLike,
+    sampling: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
+    beta: float = 1.0,
+) -> Array:
+    """The policy of DPO on an infinite sample: the exact minimiser of Eq. (6).
+
+    Args:
+        pairwise: Pr(y_i beats y_j), shape (responses, responses).
+        sampling: Distribution D of each response, shape (responses,), full support.
+        reference: Reference policy, shape (responses,), full support; uniform if None.
+        beta: Weight of the KL term.
+
+    Returns:
+        Probabilities, shape (responses,).
+    """
+    return optimal_policy(dpo_reward(pairwise, sampling), reference, beta)
+
+
+def ipo_policy(
+    pairwise: ArrayLike,
+    sampling: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
+    beta: float = 1.0,
+) -> Array:
+    """The policy of IPO on an infinite sample, in closed form.
+
+    IPO (Azar et al., 2024) regresses each margin on the outcome; the least-squares solution
+    is the Borda count itself, so the policy is proportional to pi_ref exp(NBC / beta).
+
+    Args:
+        pairwise: Pr(y_i beats y_j), shape (responses, responses).
+        sampling: Distribution D of each response, shape (responses,), full support.
+        reference: Reference policy, shape (responses,), full support; uniform if None.
+        beta: Weight of the KL term.
+
+    Returns:
+        Probabilities, shape (responses,).
+    """
+    return optimal_policy(normalized_borda_count(pairwise, sampling), reference, beta)

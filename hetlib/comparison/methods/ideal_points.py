@@ -1,0 +1,135 @@
+"""A mixture of ideal points, after PAL (Chen et al., 2024).
+
+Responses and people live in one space: r(y; u) is minus the squared distance of f(y), the point
+of a response, and p_u, the ideal of a person. In PAL a person's ideal is a convex combination of K
+prototypes with weights of their own, and f a network. Here f(y) is a free point in the plane
+and each person is *at* one of the prototypes, which one being integrated out: ten labels do
+not tell a person's weights. The search begins at the types that EM finds without the geometry.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+
+from hetlib.checks import Array
+from hetlib.comparison.budgets import LabelSet
+from hetlib.comparison.methods.direct import RIDGE
+from hetlib.comparison.methods.latent import find_types
+from hetlib.comparison.methods.quasi_newton import Loss, lowest
+from hetlib.comparison.methods.result import Result
+from hetlib.linked.moments import Linked
+
+#: Dimensions of the space, a plane.
+DIMENSIONS = 2
+
+
+def unpack(x: Array, responses: int, types: int, dimensions: int) -> tuple[Array, Array, Array]:
+    """Points of responses, prototypes and log masses from the vector of parameters."""
+    points = x[: responses * dimensions].reshape(responses, dimensions)
+    ideals = x[responses * dimensions : -types].reshape(types, dimensions)
+    return points, ideals, log_softmax(x[-types:])
+
+
+def ideal_rewards(points: Array, ideals: Array) -> Array:
+    """Minus squared distances, centred by type, shape (types, responses)."""
+    r = -((points[None] - ideals[:, None]) ** 2).sum(axis=2)
+    return np.asarray(r - r.mean(axis=1, keepdims=True))
+
+
+def _loss(data: Linked, responses: int, types: int, dimensions: int, ridge: float) -> Loss:
+    """Penalised negative log-likelihood a label, with its gradient."""
+    winner = np.where(data.votes == 1, data.y2, data.y1)
+    loser = np.where(data.votes == 1, data.y1, data.y2)
+    people, each = winner.shape
+    column = (winner * responses + loser).ravel()
+    row = np.repeat(np.arange(people), each)
+    made = csr_matrix((np.ones(len(row)), (row, column)), (people, responses**2))
+
+    def loss(x: Array) -> tuple[float, Array]:
+        f, p, log_mass = unpack(x, responses, types, dimensions)
+        r = ideal_rewards(f, p)
+        margin = r[:, :, None] - r[:, None, :]
+        logs = log_mass + made @ log_expit(margin).reshape(types, -1).T
+        total = logsumexp(logs, axis=1)
+        share = np.exp(logs - total[:, None])  # of each type in each person
+        wins = (made.T @ share).T.reshape(margin.shape)
+        slope = wins * expit(-margin)
+        on_r = ridge * r - slope.sum(axis=2) + slope.sum(axis=1)
+        on_r -= on_r.mean(axis=1, keepdims=True)
+        gap = f[None] - p[:, None]  # (types, responses, dimensions)
+        on_f = -2 * np.einsum("ky,kyd->yd", on_r, gap)
+        on_p = 2 * np.einsum("ky,kyd->kd", on_r, gap)
+        on_mass = np.exp(log_mass) * people - share.sum(axis=0)
+        value = -total.sum() + ridge / 2 * (r**2).sum()
+        gradient = np.concatenate([on_f.ravel(), on_p.ravel(), on_mass])
+        return float(value) / len(row), gradient / len(row)
+
+    return loss
+
+
+def initial_points(rewards: Array, masses: Array, dimensions: int) -> Array:
+    """Parameters at which ideal points explain how given rewards differ between types.
+
+    2 <f(y), p_u - mean p> is what sets a type's reward apart from the average one; the best
+    such product is a singular value decomposition. The points get a little of the average
+    reward as well: the better the closer to the middle.
+
+    Args:
+        rewards: Rewards of the types, centred by type, shape (types, responses).
+        masses: Masses, shape (types,).
+        dimensions: Of the space.
+    """
+    types, responses = rewards.shape
+    left, size, right = np.linalg.svd(rewards - masses @ rewards, full_matrices=False)
+    kept = min(dimensions, types, responses)
+    points, ideals = np.zeros((responses, dimensions)), np.zeros((types, dimensions))
+    root = np.sqrt(np.maximum(size[:kept], 1e-3) / 2)
+    points[:, :kept] = right[:kept].T * root
+    ideals[:, :kept] = left[:, :kept] * root
+    mean = masses @ rewards
+    away = np.sqrt(mean.max() - mean + 0.1)
+    angle = 2 * np.pi * np.arange(responses) / responses  # any direction does to begin with
+    points[:, 0] += 0.3 * away * np.cos(angle)
+    points[:, -1] += 0.3 * away * np.sin(angle)
+    return np.concatenate([points.ravel(), ideals.ravel(), np.log(masses)])
+
+
+def fit_ideal_points(
+    data: Linked, responses: int, start: Array, types: int, dimensions: int, ridge: float = RIDGE
+) -> tuple[Array, Array, Array]:
+    """Maximise the likelihood of people's labels over points, prototypes and masses.
+
+    Args:
+        data: Several labels by each person.
+        responses: Number of responses.
+        start: Where to begin, from :func:`initial_points`.
+        types: Number of prototypes.
+        dimensions: Of the space.
+        ridge: Weight of the squared rewards.
+
+    Returns:
+        Points (responses, dimensions), prototypes (types, dimensions), masses (types,).
+
+    Raises:
+        ValueError: indices that are no response, or a start of another size.
+        ConvergenceError: the optimum was not reached.
+    """
+    data.check(responses)
+    if start.size != (responses + types) * dimensions + types:
+        raise ValueError(f"start has {start.size} entries, not points, prototypes and masses")
+    x = lowest(_loss(data, responses, types, dimensions, ridge), [start])
+    f, p, log_mass = unpack(x, responses, types, dimensions)
+    return f, p, np.exp(log_mass)
+
+
+def pal(labels: LabelSet) -> Result:
+    """PAL-style: people followed over several labels, prototypes, their average reward."""
+    people, found = labels.people, find_types(labels)
+    start = initial_points(found.rewards, found.masses, DIMENSIONS)
+    n, types = labels.world.responses, found.types
+    f, p, mass = fit_ideal_points(people, n, start, types, DIMENSIONS)
+    policy = np.asarray(softmax(mass @ ideal_rewards(f, p)))
+    used = int((people.y1 != people.y2).sum())
+    return Result(policy, people.votes.size, used, f.size + p.size + types - 1, types=types)

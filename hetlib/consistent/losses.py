@@ -1,0 +1,294 @@
+"""Losses of direct alignment as functions of the margin h, in torch.
+
+Every loss takes the margin of Eq. (15) from y1 to y2,
+
+    h = beta log pi(y2) / pi_ref(y2) - beta log pi(y1) / pi_ref(y1),
+
+one number a comparison, and returns the mean over the batch, or with ``reduction="none"`` the
+loss of each comparison. A reward model is trained with the same losses: put r(y2) - r(y1) in
+the place of h.
+
+All are finite with finite gradients for ``|h|`` up to 1e4 in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from hetlib.consistent import label_counts, tensors
+
+#: Terms of the series in :class:`_TailIntegral`: each is at most half the one before.
+_TERMS = 60
+
+
+def dpo(h: Tensor, preferred: Tensor, reduction: str = "mean") -> Tensor:
+    """The DPO loss, Eq. (6).
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        preferred: 1 where y2 won, 0 where y1 won, shape (batch,).
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean of -log sigma(h) over wins of y2 and -log sigma(-h) over wins of y1; a scalar.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, labels other than 0 and 1, or an unknown reduction.
+    """
+    h = tensors.margin(h)
+    won = tensors.binary("preferred", preferred, 1, h)
+    return tensors.reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
+
+
+def corrected(
+    h: Tensor,
+    preferred: Tensor,
+    variance: Tensor,
+    alpha: float = 1.0,
+    eps: float = 1e-6,
+    clamp: float | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """First-order corrected DPO, Eq. (14) to (16).
+
+    The likelihood of a win of y2 is sigma(h) + alpha / 2 sigma''(h) V. It is antisymmetric:
+    that of a win of y1 is the same expression at -h.
+
+    V is a tensor, made by the caller: ``hetlib.linked.moments.variance_from_moments`` computes
+    Eq. (16), which divides by sigma'(h)^2. Gradients flow through whatever V depends on;
+    ``variance.detach()`` stops them. With V fixed, large ``|h|`` is harmless.
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        preferred: 1 where y2 won, 0 where y1 won, shape (batch,).
+        variance: V(y1, y2) >= 0, the variance over users of the reward difference,
+            shape (batch,).
+        alpha: Strength of the correction; 0 is DPO, 1 is Eq. (14).
+        eps: Floor of the stabilised logarithm, log max(z, eps), of Section 5.1.
+        clamp: Limit of ``|sigma''(h) V / 2|`` before it is multiplied by alpha. None: no limit,
+            as in the paper; the released code has 0.1.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean negative log-likelihood; a scalar.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, labels other than 0 and 1, a variance that is
+            negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0, or an unknown
+            reduction.
+    """
+    h = tensors.margin(h)
+    won = tensors.binary("preferred", preferred, 1, h)
+    if not isinstance(variance, Tensor) or variance.shape != h.shape:
+        shape = tuple(variance.shape) if isinstance(variance, Tensor) else type(variance).__name__
+        raise ValueError(f"variance must be a tensor of shape {tuple(h.shape)}, not {shape}")
+    bad = ~(torch.isfinite(variance) & (variance >= 0))
+    if bool(bad.any()):
+        k = int(bad.nonzero()[0])
+        raise ValueError(
+            f"variance[{k}] is {variance[k].item()}; it must be non-negative and finite"
+        )
+    alpha = tensors.number("alpha", alpha, positive=False)
+    if not 0 < eps < 1:
+        raise ValueError(f"eps is {eps}; it must lie strictly between 0 and 1")
+
+    t = torch.where(won, h, -h)
+    # sigma'' / sigma = -sigma(-t) tanh(t / 2), so the likelihood is sigma(t) (1 + alpha term)
+    term = -0.5 * variance * torch.sigmoid(-t) * torch.tanh(t / 2)
+    if clamp is not None:
+        # |sigma term| <= clamp; where t < -40 the bound on term exceeds 1e16 and cannot bind
+        bound = tensors.number("clamp", clamp, positive=True) * (1 + torch.exp(-t.clamp(min=-40.0)))
+        term = torch.maximum(torch.minimum(term, bound), -bound)
+    factor = 1 + alpha * term
+    positive = factor > 0
+    # Logarithms are added, so that the gradient survives where sigma(t) rounds to 1.
+    logz = logsigmoid(t) + torch.log(torch.where(positive, factor, 1.0))
+    floor = torch.full_like(h, math.log(eps))
+    return tensors.reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
+
+
+def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Where all types chose y2, where all chose y1, and the number of types."""
+    o = tensors.binary("votes", votes, 2, h)
+    return o.all(dim=1), ~o.any(dim=1), o.shape[1]
+
+
+def agreement(
+    h: Tensor, votes: Tensor, as_released: bool = False, reduction: str = "mean"
+) -> Tensor:
+    """The consistent loss of Proposition 6.1: DPO at temperature ``1 / |U|`` on unanimous votes.
+
+    With one type it is the DPO loss.
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
+        as_released: Score the votes for y1 by ``sigma(|U| (1 - h))``, as the released code does,
+            where the proposition has ``sigma(-|U| h)``. Not consistent; for comparison only.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
+    """
+    h = tensors.margin(h)
+    ones, zeros, types = _unanimous(votes, h)
+    t = torch.where(ones, h, 1 - h if as_released else -h)
+    loss = -logsigmoid(types * t)  # Prop. 6.1
+    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+
+
+class _TailIntegral(torch.autograd.Function):
+    """-sigma(t) - I(sigma(t)) of Proposition B.3 for one number of types.
+
+    The gradient is short and exact, -sigma'(t) (1 + exp(-K t)); the value is not needed for
+    it. So the value is computed without a graph, in float64.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor, types: int) -> Tensor:
+        ctx.save_for_backward(t)
+        ctx.types = types
+        x = t.to(torch.float64)
+        return (tail_integral(x, types) - torch.sigmoid(x)).to(t.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (t,) = ctx.saved_tensors
+        # log sigma'(t) = log sigma(t) + log sigma(-t); added before exp, so nothing overflows
+        logs = logsigmoid(t) + logsigmoid(-t)
+        return -grads[0] * (torch.exp(logs) + torch.exp(logs - ctx.types * t)), None
+
+
+def tail_integral(h: Tensor, types: int) -> Tensor:
+    r"""-I(sigma(h)) of Proposition B.3 in closed form, for every number of types K.
+
+    With v = 1/t - 1 the integral becomes, for q = exp(-h),
+
+        -I(sigma(h)) = int_0^q v^K / (1 + v)^2 dv
+                     = K [(-1)^{K-1} log(1+q) + sum_{j=1}^{K-1} (-1)^{K-1-j} q^j / j]
+                       - q^K / (1+q).
+
+    For h >= 0 the sum cancels; there the same number is q^{K-1} s^2 / (K+1) times the
+    hypergeometric series sum_n (2)_n / (K+2)_n s^n with s = sigma(-h) <= 1/2, whose terms
+    are all positive.
+
+    Args:
+        h: Margin, float64, any shape. The value grows like exp(-(K-1) h).
+        types: The number of types K >= 1.
+
+    Returns:
+        -I(sigma(h)) >= 0, the shape of h.
+
+    Raises:
+        ValueError: h is not float64, or types is not a positive integer.
+    """
+    if h.dtype != torch.float64:
+        raise ValueError(f"h must be float64, not {h.dtype}")
+    if not isinstance(types, int) or types < 1:
+        raise ValueError(f"types is {types!r}; it must be a positive integer")
+    K = types
+    s = torch.sigmoid(-h.clamp(min=0.0))
+    series = term = torch.ones_like(s)
+    for n in range(_TERMS):
+        term = term * s * ((2 + n) / (K + 2 + n))
+        series = series + term
+    right = torch.exp(-(K - 1) * h.clamp(min=0.0)) * s**2 * series / (K + 1)
+
+    g = h.clamp(max=0.0)
+    left = (-1.0) ** (K - 1) * -logsigmoid(g)
+    for j in range(1, K):
+        left = left + (-1.0) ** (K - 1 - j) * torch.exp(-j * g) / j
+    # q^K / (1 + q) = q^{K-1} sigma(-h)
+    left = K * left - torch.exp(-(K - 1) * g) * torch.sigmoid(-g)
+    return torch.where(h >= 0, right, left)
+
+
+def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
+    """The consistent loss of Proposition B.3, on unanimous votes, for every number of types.
+
+    With one type it is the DPO loss less 1. It is convex in h, and grows like
+    ``exp((|U| - 1) |h|)`` on the side that the votes contradict. Where that would overflow
+    (``|h|`` beyond ``60 / (|U| - 1)`` in float32, ``680 / (|U| - 1)`` in float64) it is
+    continued by its tangent: still convex, with a gradient that points back.
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
+    """
+    h = tensors.margin(h)
+    ones, zeros, types = _unanimous(votes, h)
+    t = torch.where(ones, h, -h)
+    # A factor of 1e12 below the largest number: room for the tangent and the sum of a batch
+    limit = (math.log(torch.finfo(h.dtype).max) - 28) / max(types - 1, 1)
+    p = math.exp(-limit)
+    slope = (p + p ** (1 - types)) / (1 + p) ** 2  # -d loss / dt at t = -limit
+    loss: Tensor = _TailIntegral.apply(t.clamp(min=-limit), types)  # type: ignore[no-untyped-call]
+    loss = loss + slope * (-limit - t).clamp(min=0.0)
+    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+
+
+def conditional(
+    h: Tensor,
+    counts: Tensor,
+    labels: Sequence[int],
+    weights: Sequence[int] | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The conditional likelihood of counts given their class (chapter 11, Theorem D).
+
+    Counts k and k + m, with m the smallest whole numbers in the ratio of the types' weights,
+    share a class. Given the class, the other counts of it compete like
+
+        Pr(k) proportional to prod_u binom(n_u, k_u) exp(sum(k) h).
+
+    A count that is alone in its class scores 0. One label a type gives Proposition 6.1, one
+    type and one label DPO.
+
+    Args:
+        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
+        counts: How many of a type's labels preferred y2, shape (batch, types).
+        labels: Number of labels of each type on each pair, n_u >= 1, shape (types,).
+        weights: Masses of the types, as whole numbers in the right ratio, shape (types,).
+            None: as ``labels``.
+        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+
+    Returns:
+        Mean of -log Pr(k | class) over the whole batch.
+
+    Raises:
+        ValueError: wrong shapes or dtypes, counts outside 0 to n_u, labels or weights that
+            are not positive whole numbers, or an unknown reduction.
+    """
+    h = tensors.margin(h)
+    n, m = label_counts.quota(labels, weights)
+    k = tensors.counts("counts", counts, n, h)
+    top, step = k.new_tensor(n), k.new_tensor(m)
+    J = min(a // b for a, b in zip(n, m, strict=True))
+    s = torch.arange(-J, J + 1, device=k.device)
+    member = k[:, None, :] + s[:, None] * step  # (batch, 2J + 1, types)
+    inside = ((member >= 0) & (member <= top)).all(dim=2)
+
+    def log_binomial(j: Tensor) -> Tensor:
+        a, b = j.clamp(min=0).to(torch.float64), (top - j).clamp(min=0).to(torch.float64)
+        return -(torch.lgamma(a + 1) + torch.lgamma(b + 1)).sum(dim=-1)
+
+    # Differences from the count that was seen: its own term is exp(0), so nothing overflows
+    ratio = (log_binomial(member) - log_binomial(k)[:, None]).to(h.dtype)
+    terms = torch.where(inside, ratio + (s * sum(m)) * h[:, None], -torch.inf)
+    return tensors.reduce(torch.logsumexp(terms, dim=1), reduction)

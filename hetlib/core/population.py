@@ -1,0 +1,169 @@
+"""Populations of user types: who prefers what, and what their labels look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import Comparisons, Indices
+from hetlib.core.link import LINKS
+from hetlib.core.policies import optimal_policy
+
+
+def _at_least_one(size: int) -> None:
+    if size < 1:
+        raise ValueError(f"size is {size}; at least one comparison is needed")
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Population:
+    """A mixture of user types, Eq. (7) and (8).
+
+    Args:
+        rewards: r*(y; u), shape (types, responses).
+        weights: Probability of each type, shape (types,); uniform if None.
+        link: Preference model sigma, a key of :data:`LINKS`.
+        temperature: Reward differences are divided by it before the link.
+
+    Raises:
+        ValueError: ragged or non-finite rewards, weights that are negative or do not sum
+            to 1, an unknown link, or a temperature that is not positive.
+    """
+
+    rewards: Array
+    weights: Array
+    link: str
+    temperature: float
+
+    def __init__(
+        self,
+        rewards: ArrayLike,
+        weights: ArrayLike | None = None,
+        link: str = "logistic",
+        temperature: float = 1.0,
+    ) -> None:
+        r = checks.array("rewards", rewards, 2)
+        w = checks.distribution("weights", weights, len(r))
+        if link not in LINKS:
+            raise ValueError(f"link is {link!r}; known links are {', '.join(sorted(LINKS))}")
+        for values in (r, w):
+            values.flags.writeable = False
+        object.__setattr__(self, "rewards", r)
+        object.__setattr__(self, "weights", w)
+        object.__setattr__(self, "link", link)
+        object.__setattr__(self, "temperature", checks.positive("temperature", temperature))
+
+    @property
+    def types(self) -> int:
+        """Number of user types."""
+        return self.rewards.shape[0]
+
+    @property
+    def responses(self) -> int:
+        """Number of responses."""
+        return self.rewards.shape[1]
+
+    def choice(self, difference: ArrayLike) -> Array:
+        """Probability of choosing the response that is better by ``difference``, Eq. (2)."""
+        return LINKS[self.link](np.asarray(difference, dtype=np.float64) / self.temperature)
+
+    def pairwise_by_type(self) -> Array:
+        """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
+        return self.choice(self.rewards[:, :, None] - self.rewards[:, None, :])
+
+    def pairwise(self) -> Array:
+        """Pr(y_i beats y_j), Eq. (8), shape (responses, responses)."""
+        return np.einsum("u,uij->ij", self.weights, self.pairwise_by_type())
+
+    def mean_reward(self) -> Array:
+        """E_u[r*(y; u)], shape (responses,)."""
+        return self.weights @ self.rewards
+
+    def optimal_policy(self, reference: ArrayLike | None = None, beta: float = 1.0) -> Array:
+        """The policy that maximises Eq. (9), in the closed form of Eq. (10).
+
+        Args:
+            reference: Reference policy, shape (responses,), full support; uniform if None.
+            beta: Weight of the KL term.
+
+        Returns:
+            Probabilities, shape (responses,).
+        """
+        return optimal_policy(self.mean_reward(), reference, beta)
+
+    def _pairs(
+        self, size: int, rng: np.random.Generator, sampling: ArrayLike | None
+    ) -> tuple[Indices, Indices]:
+        _at_least_one(size)
+        D = checks.distribution("sampling", sampling, self.responses)
+        pairs = rng.choice(self.responses, size=(2, size), p=D)
+        return pairs[0], pairs[1]
+
+    def sample(
+        self,
+        size: int,
+        rng: np.random.Generator,
+        sampling: ArrayLike | None = None,
+        labels: int = 1,
+    ) -> Comparisons:
+        """Pairs drawn from D x D, each labelled by one random person.
+
+        Args:
+            size: Number of pairs.
+            rng: Source of randomness.
+            sampling: Distribution D of each response, shape (responses,); uniform if None.
+            labels: How often the same person labels the pair; 1 makes anonymous data,
+                2 the linked data of Section 5.3.
+
+        Returns:
+            Comparisons with votes of shape (size, labels).
+        """
+        y1, y2 = self._pairs(size, rng, sampling)
+        u = rng.choice(self.types, size=size, p=self.weights)
+        p = self.choice(self.rewards[u, y2] - self.rewards[u, y1])
+        votes = (rng.random((size, labels)) < p[:, None]).astype(np.int8)
+        return Comparisons(y1, y2, votes, u)
+
+    def sample_wins(
+        self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
+    ) -> Array:
+        """How often each response beat each other one in ``size`` anonymous comparisons.
+
+        The same law as ``sample(size, rng, sampling).wins(responses)``, drawn as one
+        multinomial: fast for any size.
+
+        Args:
+            size: Number of pairs.
+            rng: Source of randomness.
+            sampling: Distribution D of each response, shape (responses,); uniform if None.
+
+        Returns:
+            How often y_i beat y_j at [i, j], shape (responses, responses).
+        """
+        _at_least_one(size)
+        D = checks.distribution("sampling", sampling, self.responses)
+        # The pair comes up in two orders; a response beside itself, in one.
+        law = 2 * np.outer(D, D) * self.pairwise()
+        return rng.multinomial(size, law.ravel() / law.sum()).reshape(law.shape).astype(float)
+
+    def sample_votes(
+        self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
+    ) -> Comparisons:
+        """Pairs drawn from D x D, each labelled once by every type (Section 6).
+
+        Args:
+            size: Number of pairs.
+            rng: Source of randomness.
+            sampling: Distribution D of each response, shape (responses,); uniform if None.
+
+        Returns:
+            Comparisons with votes of shape (size, types).
+        """
+        y1, y2 = self._pairs(size, rng, sampling)
+        p = self.choice(self.rewards[:, y2] - self.rewards[:, y1])
+        votes = (rng.random(p.shape) < p).astype(np.int8)
+        return Comparisons(y1, y2, np.ascontiguousarray(votes.T))

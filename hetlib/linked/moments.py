@@ -1,0 +1,276 @@
+"""How much user types disagree on a pair: joint likelihoods and Lemma 5.3.
+
+A joint likelihood model says with which probability one person, asked twice, answers o and o'.
+On one pair it has two numbers: J1, both times y_i beats y_j; J2, once each way, in a given
+order. Here they are matrices over ordered pairs, whatever model they come from: tabular
+(:func:`tabular_moments`), a mixture (:mod:`hetlib.mixture.joint`) or a network
+(:mod:`hetlib.linked.network`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import Bits, Comparisons, Indices
+from hetlib.core.population import Population
+
+
+def variance_from_moments(J1: Any, J2: Any, margin: Any) -> Any:
+    """Lemma 5.3, Eq. (16), clamped at zero.
+
+    Args:
+        J1: Probability that one person answers "y2" twice; any shape.
+        J2: Probability of "y2", then "y1"; same shape.
+        margin: Average reward difference from y1 to y2, or the margin h in its place; same
+            shape. A torch tensor gets its gradient.
+
+    Returns:
+        V >= 0, an array or tensor of the same shape. It grows like ``exp(2 |margin|)``.
+    """
+    cosh = margin.cosh() if hasattr(margin, "cosh") else np.cosh(margin)
+    spread = (J1 - (J1 + J2) ** 2).clip(min=0)
+    return spread * (2 + 2 * cosh) ** 2  # 1 / sigma'(x) = 2 + 2 cosh x
+
+
+@dataclass(frozen=True)
+class JointMoments:
+    """J1 and J2 of every ordered pair.
+
+    Attributes:
+        J1: Pr(one person prefers y_i to y_j twice), shape (responses, responses).
+        J2: Pr(first y_i, then y_j), same shape, symmetric.
+        linked: Number of linked pairs of labels that were used; None if exact.
+    """
+
+    J1: Array
+    J2: Array
+    linked: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no pair of moments."""
+        for name in ("J1", "J2"):
+            value = checks.array(name, getattr(self, name), 2)
+            if value.shape[0] != value.shape[1] or value.shape != np.shape(self.J1):
+                raise ValueError(f"{name} has shape {value.shape}; both must be square and alike")
+            object.__setattr__(self, name, value)
+        total = self.J1 + self.J1.T + self.J2 + self.J2.T
+        if (gap := abs(total - 1)).max() > 1e-6:
+            i, j = (int(k) for k in np.unravel_index(gap.argmax(), gap.shape))
+            raise ValueError(
+                f"the four answers to pair [{i}, {j}] have total probability {total[i, j]:.6g}; "
+                "J1[i, j] + J1[j, i] + J2[i, j] + J2[j, i] must be 1"
+            )
+
+    @property
+    def likelihood(self) -> Array:
+        """Pr(y_i beats y_j) = J1 + J2, shape (responses, responses)."""
+        return self.J1 + self.J2
+
+    @property
+    def raw_choice_variance(self) -> Array:
+        """J1 - (J1 + J2)^2, before it is clamped."""
+        return self.J1 - self.likelihood**2
+
+    @property
+    def choice_variance(self) -> Array:
+        """Variance over types of the choice probability, clamped at zero."""
+        return np.maximum((self.raw_choice_variance + self.raw_choice_variance.T) / 2, 0.0)
+
+    @property
+    def clamped(self) -> int:
+        """In how many unordered pairs the estimate was negative and was set to zero."""
+        upper = np.triu_indices(len(self.J1), 1)
+        return int((self.raw_choice_variance[upper] < -1e-12).sum())
+
+    def variance(self, reward: ArrayLike) -> Array:
+        """V of Eq. (16) at the margins of a reward.
+
+        Args:
+            reward: The average reward, or a policy's induced reward, shape (responses,).
+
+        Returns:
+            V[i, j] >= 0, shape (responses, responses).
+        """
+        r = checks.array("reward", reward, 1)
+        if len(r) != len(self.J1):
+            raise ValueError(f"reward has {len(r)} entries; the moments have {len(self.J1)}")
+        out: Array = variance_from_moments(self.J1, self.J2, r[:, None] - r[None, :])
+        return (out + out.T) / 2
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Several labels by each of many people, on the same or on different pairs.
+
+    Attributes:
+        y1: First response of each comparison, shape (people, labels).
+        y2: Second response, same shape.
+        votes: 1 where y2 was preferred, same shape.
+    """
+
+    y1: Indices
+    y2: Indices
+    votes: Bits
+
+    def __post_init__(self) -> None:
+        """Check shapes and contents."""
+        shapes = {name: np.shape(getattr(self, name)) for name in ("y1", "y2", "votes")}
+        if len(set(shapes.values())) > 1 or len(shapes["y1"]) != 2 or 0 in shapes["y1"]:
+            raise ValueError(f"y1, y2 and votes must share one shape (people, labels): {shapes}")
+        if shapes["y1"][1] < 2:
+            raise ValueError("each person gave 1 label; linked data need at least 2")
+        if not np.isin(self.votes, (0, 1)).all():
+            raise ValueError("votes must be 0 or 1")
+        if min(int(np.min(self.y1)), int(np.min(self.y2))) < 0:
+            raise ValueError("y1 and y2 are indices of responses; they are not negative")
+
+    @classmethod
+    def of(cls, data: Comparisons | Linked) -> Linked:
+        """Comparisons whose ``votes`` columns are labels of one person, as linked data."""
+        if isinstance(data, Linked):
+            return data
+        wide = (len(data), data.votes.shape[1])
+        y1, y2 = (np.broadcast_to(y[:, None], wide) for y in (data.y1, data.y2))
+        return cls(y1, y2, data.votes)
+
+    def __len__(self) -> int:
+        return len(self.y1)
+
+    @property
+    def linked(self) -> int:
+        """Pairs of labels by the same person, a response against itself not counted."""
+        real = (self.y1 != self.y2).sum(axis=1)
+        return int((real * (real - 1) // 2).sum())
+
+    def check(self, responses: int) -> None:
+        """Refuse indices that are no response.
+
+        Raises:
+            ValueError: an index is ``responses`` or larger.
+        """
+        top = max(int(self.y1.max()), int(self.y2.max()))
+        if top >= responses:
+            raise ValueError(
+                f"response {top} occurs; responses={responses} allows 0 … {responses - 1}"
+            )
+
+
+def sample_linked(
+    population: Population,
+    people: int,
+    rng: np.random.Generator,
+    labels: int = 2,
+    sampling: ArrayLike | None = None,
+) -> Linked:
+    """Random people who each label several independent pairs (Section 5.3).
+
+    Args:
+        population: Who labels.
+        people: Number of people.
+        rng: Source of randomness.
+        labels: Labels of each, at least 2, each on a pair of its own from D x D.
+        sampling: Distribution D of each response, shape (responses,); uniform if None.
+    """
+    if people < 1 or labels < 2:
+        raise ValueError(f"people={people}, labels={labels}: need at least 1 and 2")
+    D = checks.distribution("sampling", sampling, population.responses)
+    y1, y2 = rng.choice(population.responses, size=(2, people, labels), p=D)
+    u = rng.choice(population.types, size=(people, 1), p=population.weights)
+    p = population.choice(population.rewards[u, y2] - population.rewards[u, y1])
+    return Linked(y1, y2, (rng.random(p.shape) < p).astype(np.int8))
+
+
+def exact_moments(population: Population) -> JointMoments:
+    """J1 and J2 of a known population (proof of Lemma 5.3)."""
+    p = population.pairwise_by_type()
+    w = population.weights
+    J1 = np.einsum("u,uij->ij", w, p**2)
+    return JointMoments(J1, np.einsum("u,uij->ij", w, p * (1 - p)))
+
+
+def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0.0) -> JointMoments:
+    """Shares of "twice the same" and "once each way" for each pair: no model at all.
+
+    Only labels that one person gave on *the same pair* count.
+
+    Args:
+        data: Linked labels.
+        responses: Number of responses.
+        prior: Fair-coin linked pairs added to each pair, at least 0; they pull the variance
+            towards zero, and stand in for pairs that nobody saw twice.
+
+    Returns:
+        The moments; J1 = J2 = 1/4 on the diagonal.
+
+    Raises:
+        ValueError: no linked labels for some pair while ``prior`` is 0, or indices that are
+            no response.
+    """
+    linked = Linked.of(data)
+    linked.check(responses)
+    if not (np.isfinite(prior) and prior >= 0):
+        raise ValueError(f"prior is {prior}; it must be finite and not negative")
+    both = np.zeros((responses, responses))  # both[i, j]: y_i beat y_j twice
+    mixed = np.zeros((responses, responses))
+    winner = np.where(linked.votes == 1, linked.y2, linked.y1)
+    loser = np.where(linked.votes == 1, linked.y1, linked.y2)
+    for a, b in combinations(range(linked.y1.shape[1]), 2):
+        same = (winner[:, a] == winner[:, b]) & (loser[:, a] == loser[:, b])
+        turned = (winner[:, a] == loser[:, b]) & (loser[:, a] == winner[:, b])
+        np.add.at(both, (winner[same, a], loser[same, a]), 1)
+        np.add.at(mixed, (winner[turned, a], loser[turned, a]), 1)
+    return moments_from_counts(both, mixed + mixed.T, prior)
+
+
+def moments_from_counts(both: Array, mixed: Array, prior: float = 0.0) -> JointMoments:
+    """:func:`tabular_moments` from how often each pair of answers was given.
+
+    Args:
+        both: both[i, j]: how often one person preferred y_i to y_j twice.
+        mixed: How often one person answered once each way; symmetric.
+        prior: Fair-coin linked pairs added to each pair.
+
+    Returns:
+        The moments; J1 = J2 = 1/4 on the diagonal.
+
+    Raises:
+        ValueError: no linked labels for some pair while ``prior`` is 0.
+    """
+    off = ~np.eye(len(both), dtype=bool)
+    used = int((both * off).sum() + np.triu(mixed, 1).sum())
+    total = both + both.T + mixed + prior
+    if (total[off] == 0).any():
+        i, j = (int(k) for k in np.argwhere((total == 0) & off)[0])
+        raise ValueError(
+            f"nobody labelled the pair of responses {i} and {j} twice; give more data, or a "
+            "positive prior"
+        )
+    total[~off] = 1.0
+    J1 = np.where(off, (both + prior / 4) / total, 0.25)
+    J2 = np.where(off, (mixed + prior / 2) / 2 / total, 0.25)
+    return JointMoments(J1, J2, used)
+
+
+def choice_variance_error(moments: JointMoments, pairs: float) -> Array:
+    """Standard error of the tabular estimate of Var_u[sigma] from linked pairs (delta method).
+
+    Args:
+        moments: Exact moments.
+        pairs: Linked pairs of labels on each pair of responses.
+
+    Returns:
+        Standard error, shape (responses, responses).
+    """
+    J1, J2, m = moments.J1, moments.J2, moments.likelihood
+    # The estimate a - (a + b/2)^2 is smooth in the shares a of two wins and b of one.
+    two, one = 1 - 2 * m, -m
+    mean = two * J1 + one * 2 * J2
+    variance = two**2 * J1 + one**2 * 2 * J2 - mean**2
+    return np.sqrt(np.maximum(variance, 0) / checks.positive("pairs", pairs))

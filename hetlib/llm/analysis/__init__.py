@@ -1,0 +1,1 @@
+"""Evaluation, limits, audits of lengths."""

@@ -1,0 +1,256 @@
+"""How well learned margins and scores match the ground truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, ndtri
+
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.llm.analysis.limits import _points
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of margins with the truth.
+
+    Attributes:
+        rate: Share of pairs on which both prefer the same text; a zero margin counts as half.
+        low: Lower end of the confidence interval.
+        high: Upper end.
+        pairs: Pairs that count: those whose true rewards differ.
+    """
+
+    rate: float
+    low: float
+    high: float
+    pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Predicted and observed preference for the second text, by bins of the prediction.
+
+    Attributes:
+        predicted: Mean of sigma(margin), shape (bins,).
+        observed: Mean of the labels, shape (bins,).
+        pairs: Pairs in each bin, shape (bins,).
+        error: Mean over pairs of the bin's gap, the expected calibration error.
+    """
+
+    predicted: Array
+    observed: Array
+    pairs: NDArray[np.int64]
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A score as a function of length.
+
+    Attributes:
+        tokens: Mean length of each bucket, shape (buckets,).
+        score: Score of each bucket; its mean over texts is zero, shape (buckets,).
+        texts: Texts in each bucket, shape (buckets,).
+    """
+
+    tokens: Array
+    score: Array
+    texts: NDArray[np.int64]
+
+
+def wilson(successes: float, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's confidence interval of a share (Wilson 1927).
+
+    Args:
+        successes: Number of successes, halves allowed.
+        trials: Number of trials, positive.
+        level: Probability that the interval covers the true share.
+
+    Returns:
+        Lower and upper end, inside [0, 1].
+
+    Raises:
+        ValueError: no trials, more successes than trials, or a level outside (0, 1).
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"successes is {successes} and trials {trials}; 0 to trials is allowed")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; between 0 and 1 is allowed")
+    z, p = float(ndtri((1 + level) / 2)), successes / trials
+    middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def agreement(
+    margins: ArrayLike,
+    truth: ArrayLike,
+    groups: Sequence[Any] | None = None,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Agreement:
+    """Share of pairs that margins and truth order alike, with a confidence interval.
+
+    Pairs of equal true reward are left out; a margin of zero counts as half.
+
+    Args:
+        margins: Learned reward of the second text less that of the first, shape (pairs,).
+        truth: Average reward of the second text less that of the first, shape (pairs,).
+        groups: What makes pairs dependent, such as their prompt, one entry a pair: the
+            interval then resamples groups. Without it pairs are taken as independent and
+            the interval is Wilson's.
+        level: Probability that the interval covers the true rate.
+        draws: Resampled data sets, if groups are given.
+        seed: Of the resampling.
+
+    Returns:
+        The rate and its interval.
+
+    Raises:
+        ValueError: shapes that do not fit, entries that are not finite, or no pair that the
+            truth decides.
+    """
+    points = _points(margins, truth)
+    rate, n = float(points.mean()), len(points)
+    if groups is None:
+        return Agreement(rate, *wilson(float(points.sum()), n, level), n)
+    decided = np.asarray(truth, dtype=np.float64) != 0
+    if len(groups) != len(decided):
+        raise ValueError(f"groups has {len(groups)} entries; one for each of {len(decided)} pairs")
+    names = np.asarray(groups)[decided]
+    where = np.unique(names, return_inverse=True)[1]
+    right, size = np.bincount(where, points), np.bincount(where)
+    rng, rates = np.random.default_rng(seed), np.empty(draws)
+    for k in range(draws):
+        pick = rng.integers(len(size), size=len(size))
+        rates[k] = right[pick].sum() / size[pick].sum()
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
+    return Agreement(rate, float(low), float(high), n)
+
+
+def edges(values: ArrayLike, buckets: int = 8) -> Array:
+    """Edges of buckets that hold about equally many values.
+
+    Returns:
+        Increasing edges from the smallest value to the largest, at most buckets + 1.
+    """
+    x = np.asarray(values, dtype=np.float64).ravel()
+    if buckets < 1 or len(x) == 0:
+        raise ValueError(f"buckets is {buckets} for {len(x)} values; both must be positive")
+    return np.unique(np.quantile(x, np.linspace(0, 1, buckets + 1)))
+
+
+def agreement_by_bucket(
+    margins: ArrayLike, truth: ArrayLike, values: ArrayLike, edges: ArrayLike, level: float = 0.95
+) -> list[tuple[float, float, Agreement]]:
+    """Agreement by buckets of a property of the pairs, such as a length or a difference.
+
+    Args:
+        margins: Learned reward of the second text less that of the first, shape (pairs,).
+        truth: Average reward of the second text less that of the first, shape (pairs,).
+        values: The property, shape (pairs,).
+        edges: Increasing edges; a bucket includes its lower edge, the last one both.
+        level: Of the confidence intervals.
+
+    Returns:
+        Lower edge, upper edge and agreement of each bucket with a pair that counts.
+    """
+    m, t, x = (np.asarray(a, dtype=np.float64) for a in (margins, truth, values))
+    bounds = checks.array("edges", edges, 1)
+    if not len(m) == len(t) == len(x):
+        raise ValueError(f"margins, truth, values have {len(m)}, {len(t)}, {len(x)} entries")
+    where = _bucket(x, bounds)
+    return [
+        (float(bounds[b]), float(bounds[b + 1]), agreement(m[inside], t[inside], level=level))
+        for b in range(len(bounds) - 1)
+        if (inside := (where == b) & (t != 0)).any()
+    ]
+
+
+def calibration(margins: ArrayLike, preferred: ArrayLike, bins: int = 10) -> Calibration:
+    """Predicted against observed preference for the second text.
+
+    Args:
+        margins: Learned reward of the second text less that of the first, shape (pairs,).
+        preferred: Labels, or the exact probabilities of labels, shape (pairs,).
+        bins: Number of bins of about equally many pairs.
+
+    Returns:
+        Means by bin and the expected calibration error.
+
+    Raises:
+        ValueError: shapes that do not fit, or a label outside [0, 1].
+    """
+    q, p = expit(checks.array("margins", margins, 1)), checks.array("preferred", preferred, 1)
+    if len(q) != len(p):
+        raise ValueError(f"margins has {len(q)} entries and preferred {len(p)}; one a pair")
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError("preferred must lie in [0, 1]")
+    where = np.unique(_bucket(q, edges(q, bins)), return_inverse=True)[1]
+    n = np.bincount(where)
+    predicted, observed = np.bincount(where, q) / n, np.bincount(where, p) / n
+    return Calibration(predicted, observed, n, float(n @ abs(predicted - observed) / n.sum()))
+
+
+def score_curve(scores: ArrayLike, lengths: ArrayLike, edges: ArrayLike) -> Curve:
+    """Mean score of the texts in each bucket of length, centred.
+
+    Args:
+        scores: Reward of each text, any shape.
+        lengths: Its tokens, the same shape.
+        edges: Increasing edges of the buckets; empty buckets are left out.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    s, x = np.asarray(scores, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
+    if s.shape != x.shape:
+        raise ValueError(f"scores have shape {s.shape} and lengths {x.shape}; the same is needed")
+    s, x = s.ravel(), x.ravel()
+    where = _bucket(x, checks.array("edges", edges, 1))
+    where = np.unique(where, return_inverse=True)[1]
+    n = np.bincount(where)
+    return Curve(np.bincount(where, x) / n, np.bincount(where, s) / n - s.mean(), n)
+
+
+def margin_curve(margins: ArrayLike, lengths: ArrayLike, edges: ArrayLike) -> Curve:
+    """Step function of length whose differences come closest to the margins.
+
+    Least squares on pairs: what the prompt adds to both texts cancels, as it does not in
+    :func:`hetlib.llm.analysis.evaluation.score_curve`.
+
+    Args:
+        margins: Learned reward of the second text less that of the first, shape (pairs,).
+        lengths: Tokens of both texts, shape (pairs, 2).
+        edges: Increasing edges of the buckets; empty buckets are left out.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    m, x = checks.array("margins", margins, 1), checks.array("lengths", lengths, 2)
+    if x.shape != (len(m), 2):
+        raise ValueError(f"lengths have shape {x.shape}; ({len(m)}, 2) is needed")
+    bounds = checks.array("edges", edges, 1)
+    where = np.unique(_bucket(x.ravel(), bounds), return_inverse=True)[1]
+    n = np.bincount(where)
+    rows, (i, j) = np.arange(len(m)), where.reshape(x.shape).T
+    A = np.zeros((len(m), len(n)))
+    A[rows, j] += 1
+    A[rows, i] -= 1
+    s = np.linalg.lstsq(A, m)[0]
+    return Curve(np.bincount(where, x.ravel()) / n, s - n @ s / n.sum(), n)
+
+
+def _bucket(x: Array, bounds: Array) -> NDArray[np.int64]:
+    """Number of the bucket of each value; values beyond the ends go into the nearest."""
+    if len(bounds) > 1 and not (np.diff(bounds) > 0).all():
+        raise ValueError("edges must increase")
+    return np.clip(np.searchsorted(bounds, x, side="right") - 1, 0, max(len(bounds) - 2, 0))

@@ -1,0 +1,260 @@
+"""What infinitely many labels of each kind would teach a function of length, exactly.
+
+The pairs stay as they are; each is labelled again and again. Bradley-Terry on the lengths
+that occur then has a convex loss whose minimum needs no training: a reference for what the
+labels themselves allow, free of noise and of optimisers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
+
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.llm.data.labels import differences, label_probability
+from hetlib.llm.data.lengths import LIMIT, check_lengths
+
+Index = NDArray[np.int64]
+
+TOLERANCE = 1e-12  # of the last step's gain, a pair
+STEPS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class LengthFunction:
+    """A reward that depends on length alone.
+
+    Attributes:
+        lengths: The lengths that occurred, increasing, shape (lengths,).
+        scores: Reward of each, of mean zero in every part, shape (lengths,).
+        part: Which lengths are compared with one another, directly or through others: those
+            of the same number. Between parts the labels say nothing. Shape (lengths,).
+    """
+
+    lengths: Array
+    scores: Array
+    part: Index
+
+    @property
+    def connected(self) -> bool:
+        """Whether all lengths are in one part."""
+        return bool((self.part == 0).all())
+
+    def __call__(self, tokens: ArrayLike) -> Array:
+        """Reward of texts: linear between the lengths that occurred, constant beyond them."""
+        x = np.asarray(tokens, dtype=np.float64)
+        return np.asarray(np.interp(x, self.lengths, self.scores))
+
+    def margins(self, lengths: ArrayLike) -> Array:
+        """Reward of the second text less that of the first, shape (pairs,)."""
+        s = self(_pairs(lengths))
+        return np.asarray(s[:, 1] - s[:, 0])
+
+
+def fit_lengths(
+    lengths: ArrayLike, preferred: ArrayLike, smoothness: float = 0.0
+) -> LengthFunction:
+    """The function of length that maximises the Bradley-Terry likelihood.
+
+    Args:
+        lengths: Tokens of both texts, shape (pairs, 2).
+        preferred: Share of labels that prefer the second text, in [0, 1], shape (pairs,):
+            probabilities give the population limit, labels the estimate from a sample.
+        smoothness: Weight of the squared steps between neighbouring lengths, divided by
+            their distance, in the summed loss. Zero imposes nothing.
+
+    Returns:
+        The function; unique up to one constant for each of its parts.
+
+    Raises:
+        ValueError: shapes that do not fit, a share outside [0, 1], or no finite maximum: some
+            lengths win every comparison with the others.
+    """
+    x, p = _pairs(lengths), checks.array("preferred", preferred, 1)
+    if len(x) != len(p):
+        raise ValueError(f"preferred has {len(p)} entries; one for each of {len(x)} pairs")
+    if ((p < 0) | (p > 1)).any():
+        k = int(np.argmax((p < 0) | (p > 1)))
+        raise ValueError(f"preferred[{k}] is {p[k]}; 0 to 1 is allowed")
+    if not (np.isfinite(smoothness) and smoothness >= 0):
+        raise ValueError(f"smoothness is {smoothness}; zero or a positive number is allowed")
+    values, place = np.unique(x, return_inverse=True)
+    i, j, wins, losses = _tally(place.reshape(x.shape), p, len(values))
+    if smoothness > 0 and len(values) > 1:
+        part, step = np.zeros(len(values), dtype=np.int64), smoothness / np.diff(values)
+    else:
+        part, step = _parts(values, i, j, wins, losses), np.zeros(len(values) - 1)
+    return LengthFunction(values, _newton(i, j, wins, losses, step, part), part)
+
+
+def population_limit(lengths: ArrayLike, kind: str, limit: int = LIMIT) -> LengthFunction:
+    """The best function of length under a kind of label, without noise.
+
+    Args:
+        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
+        kind: One of ``labels.KINDS`` but ``"average"``, which has no finite limit.
+        limit: Longest text.
+
+    Returns:
+        The minimiser of the expected loss over these pairs.
+
+    Raises:
+        ValueError: as :func:`hetlib.llm.analysis.limits.fit_lengths`, or a bad kind or length.
+    """
+    return fit_lengths(lengths, label_probability(lengths, kind, limit))
+
+
+def rule(lengths: ArrayLike, name: str) -> Array:
+    """Margins of the rules "the shorter text wins" and "the longer text wins".
+
+    Args:
+        lengths: Tokens of both texts, shape (pairs, 2).
+        name: ``"shorter"`` or ``"longer"``.
+
+    Returns:
+        1 where the second text wins, -1 where the first does, 0 at equal lengths.
+    """
+    if name not in ("shorter", "longer"):
+        raise ValueError(f"name is {name!r}; allowed are shorter, longer")
+    x = _pairs(lengths)
+    sign = np.sign(x[:, 1] - x[:, 0])
+    return np.asarray(-sign if name == "shorter" else sign)
+
+
+def truth(lengths: ArrayLike, limit: int = LIMIT) -> Array:
+    """Average reward of the second text less that of the first, shape (pairs,)."""
+    return np.asarray(differences(lengths, limit).mean(axis=0))
+
+
+def agreement_rate(margins: ArrayLike, truth: ArrayLike) -> float:
+    """Share of pairs on which margins and truth prefer the same text.
+
+    Pairs of equal true reward are left out: there is nothing to agree with. A margin of
+    zero counts as half.
+
+    Raises:
+        ValueError: not of one shape, not finite, or no pair that the truth decides.
+    """
+    return float(_points(margins, truth).mean())
+
+
+def label_right(lengths: ArrayLike, kind: str, limit: int = LIMIT) -> Array:
+    """Probability that one label prefers the text of larger average reward.
+
+    Args:
+        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
+        kind: One of ``labels.KINDS``.
+        limit: Longest text.
+
+    Returns:
+        Shape (pairs,); NaN where the average rewards are equal.
+    """
+    p, d = label_probability(lengths, kind, limit), truth(lengths, limit)
+    return np.where(d > 0, p, np.where(d < 0, 1 - p, np.nan))
+
+
+def unanimous(lengths: ArrayLike, limit: int = LIMIT) -> Array:
+    """Probability that one user of each type gives the same label: prod z + prod (1 - z).
+
+    Args:
+        lengths: Tokens of both texts, prompt included, shape (pairs, 2).
+        limit: Longest text.
+
+    Returns:
+        Shape (pairs,); 1/4 where every type is indifferent.
+    """
+    z = expit(differences(lengths, limit))
+    return np.asarray(z.prod(axis=0) + (1 - z).prod(axis=0))
+
+
+def _points(margins: ArrayLike, truth: ArrayLike) -> Array:
+    """1, 0 or 1/2 for each pair that the truth decides."""
+    m, t = checks.array("margins", margins, 1), checks.array("truth", truth, 1)
+    if m.shape != t.shape:
+        raise ValueError(f"margins has {len(m)} entries and truth {len(t)}; one a pair is needed")
+    decided = t != 0
+    if not decided.any():
+        raise ValueError("truth is zero on every pair; there is nothing to agree with")
+    return np.asarray((1 + np.sign(m[decided]) * np.sign(t[decided])) / 2)
+
+
+def _pairs(lengths: ArrayLike) -> Array:
+    x = check_lengths("lengths", lengths, 2**31)
+    if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0:
+        raise ValueError(f"lengths must have shape (pairs, 2) and not be empty, not {x.shape}")
+    return x
+
+
+def _tally(place: Index, p: Array, size: int) -> tuple[Index, Index, Array, Array]:
+    """Pairs of lengths i < j, how often j won and how often i did."""
+    i, j = place.min(axis=1), place.max(axis=1)
+    up = np.where(place[:, 1] == j, p, 1 - p)  # the share that prefers the longer text
+    code, where = np.unique(i * size + j, return_inverse=True)
+    wins, losses = np.bincount(where, up), np.bincount(where, 1 - up)
+    i, j = np.divmod(code, size)
+    other = i != j  # equal lengths tell nothing about a function of length
+    return i[other], j[other], wins[other], losses[other]
+
+
+def _parts(values: Array, i: Index, j: Index, wins: Array, losses: Array) -> Index:
+    """Connected lengths; refuses comparisons whose likelihood has no finite maximum."""
+    m = len(values)
+    beats = coo_array(
+        (
+            np.ones(2 * len(i)) * np.concatenate([wins > 0, losses > 0]),
+            (np.concatenate([j, i]), np.concatenate([i, j])),
+        ),
+        shape=(m, m),
+    ).tocsr()
+    beats.eliminate_zeros()
+    count, part = connected_components(beats, directed=False)
+    strong, _ = connected_components(beats, connection="strong")
+    if strong != count:
+        raise ValueError(
+            "preferred allows no finite function of length: some lengths win every comparison "
+            "with the others; use probabilities inside (0, 1) or a positive smoothness"
+        )
+    return np.asarray(part, dtype=np.int64)
+
+
+def _newton(i: Index, j: Index, wins: Array, losses: Array, step: Array, part: Index) -> Array:
+    """Damped Newton on the summed loss; one constant for each part is set to mean zero."""
+    m, total = len(part), wins + losses
+    scale = max(total.sum(), 1.0)
+    level = (part[:, None] == part) / np.bincount(part)[part]  # projects on the constants
+    k = np.arange(m - 1)
+
+    def loss(s: Array) -> float:
+        h = s[j] - s[i]
+        fit = wins @ np.logaddexp(0, -h) + losses @ np.logaddexp(0, h)
+        return float(fit + 0.5 * step @ np.diff(s) ** 2)
+
+    s = np.zeros(m)
+    value = loss(s)
+    for _ in range(STEPS):
+        q = expit(s[j] - s[i])
+        g, push = total * q - wins, step * np.diff(s)
+        slope: Array = np.bincount(j, g, m).astype(np.float64) - np.bincount(i, g, m)
+        slope[1:] += push
+        slope[:-1] -= push
+        H = level * scale / m
+        for a, b, c in ((i, j, total * q * (1 - q)), (k, k + 1, step)):
+            np.add.at(H, (np.r_[a, b], np.r_[b, a]), -np.r_[c, c])
+            np.add.at(H, (np.r_[a, b], np.r_[a, b]), np.r_[c, c])
+        move = cho_solve(cho_factor(H), slope)
+        gain = float(slope @ move)  # twice what the quadratic model promises
+        if gain <= TOLERANCE * scale:  # convergence is quadratic: this step is the last
+            s = s - move
+            return np.asarray(np.round(s - level @ s, 9))  # so that equal rewards are equal
+        size = 1.0
+        while (new := loss(s - size * move)) > value - 1e-4 * size * gain:
+            size /= 2
+        s, value = s - size * move, new
+    raise RuntimeError(f"Newton's method did not converge in {STEPS} steps")

@@ -1,0 +1,1 @@
+"""Pairs of texts, their labels, tokens and batches."""

@@ -1,0 +1,192 @@
+"""A parameter file as runs: data, settings, cells and seeds.
+
+The files ``params/llm-*.yml`` are flat: fields of :class:`Plan` and of
+:class:`hetlib.llm.settings.Settings` side by side, under the names of chapter 10's parameters
+cell, so that papermill and ``python -m hetlib.llm`` read the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hetlib.llm.data.pairs import Pair, read_pairs, sample, split_by_prompt
+from hetlib.llm.data.synthetic import dialogues
+from hetlib.llm.data.tokens import TokenPairs, tokenise
+from hetlib.llm.settings import SETTINGS, Settings, check_names
+
+#: Names that only the chapter uses.
+CHAPTER = ("profile", "seed", "results", "run", "quick", "full")
+SYNTHETIC = "synthetic"
+#: Held-out dialogues come from a seed of their own.
+HELD_OUT_SEED = 1_000_000
+
+
+def changes_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Changes to a parameter file from a command line, each as ``NAME=VALUE`` with YAML's values.
+
+    Raises:
+        ValueError: a text of another form.
+    """
+    import yaml
+
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text!r} needs the form NAME=VALUE")
+        changes[name] = yaml.safe_load(value)
+    return changes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything in a parameter file that is not a setting of a single run.
+
+    Attributes:
+        data: "synthetic", "hub:owner/name", or files and folders as in
+            :func:`hetlib.llm.data.pairs.read_pairs`.
+        train_pairs: Pairs to train on at most; all if None.
+        held_out_pairs: Pairs to measure on at most; all if None.
+        held_out_share: Hold out this share of prompts of the "train" split; None: use the
+            "test" split.
+        split: The split to train on.
+        data_seed: Of synthetic dialogues and of the split by prompt.
+        malformed: "stop" or "skip".
+        long: "drop" (the paper's filter) or "truncate" (released code).
+        eos: Whether texts end with an end token.
+        longest: Leave out pairs with a text of more tokens, if fewer than the settings' limit, to
+            which rewards are scaled: for a machine that has no time for long texts.
+        world: Further arguments of :func:`hetlib.llm.data.synthetic.dialogues`.
+        cells: Names as in :meth:`hetlib.llm.settings.Settings.cell`.
+        seeds: Seeds of each cell.
+        rates: Learning rates to try besides, with the first seed.
+        rate_cells: The cells to try them on.
+        workers: Processes side by side.
+        folder: Where runs are kept.
+        settings: What all runs share.
+    """
+
+    data: str | Sequence[str] = "hub:Anthropic/hh-rlhf"
+    train_pairs: int | None = None
+    held_out_pairs: int | None = None
+    held_out_share: float | None = None
+    split: str = "train"
+    data_seed: int = 0
+    malformed: str = "skip"
+    long: str = "drop"
+    eos: bool = False
+    longest: int | None = None
+    world: Mapping[str, Any] = field(default_factory=dict)
+    cells: Sequence[str] = (
+        *("reward-anonymous", "reward-consensus", "reward-homogeneous"),
+        *("alignment-anonymous", "alignment-consensus", "alignment-homogeneous"),
+    )
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    rates: Sequence[float] = ()
+    rate_cells: Sequence[str] = ()
+    workers: int = 1
+    folder: str = "_build/llm"
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Plan:
+        """A plan from the content of a parameter file.
+
+        Raises:
+            ValueError: an unknown name, or a value that is not allowed.
+        """
+        own = [f.name for f in fields(cls) if f.name != "settings"]
+        check_names(values, [*own, *SETTINGS, *CHAPTER])
+        settings = {k: v for k, v in values.items() if k in SETTINGS and k != "seed"}
+        plan = cls(
+            **{k: v for k, v in values.items() if k in own},
+            settings=Settings.from_mapping(settings),
+        )
+        if plan.longest is not None and (not isinstance(plan.longest, int) or plan.longest < 1):
+            raise ValueError(f"longest is {plan.longest!r}; a positive number of tokens or null")
+        plan.runs()  # so that a misspelt cell is found before anything is loaded
+        return plan
+
+    @classmethod
+    def read(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
+        """A plan from a YAML file.
+
+        Args:
+            path: The file.
+            changes: Values that replace the file's.
+
+        Raises:
+            ValueError: no such file, no mapping in it, or what :meth:`from_mapping` raises.
+        """
+        import yaml
+
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; params/ holds parameter files")
+        values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold names and values, one a line")
+        return cls.from_mapping(values | dict(changes or {}))
+
+    def runs(self) -> list[Settings]:
+        """The settings of every run, cell by cell, then what the sweep has besides."""
+        runs = [self.settings.cell(cell, seed) for cell in self.cells for seed in self.seeds]
+        return list(dict.fromkeys(runs + [s for tried in self.sweep().values() for s in tried]))
+
+    def sweep(self) -> dict[str, list[Settings]]:
+        """The settings of each cell at each of the learning rates."""
+        first = [replace(self.settings, learning_rate=rate) for rate in self.rates]
+        cells = self.rate_cells if first else ()
+        return {cell: [s.cell(cell, self.seeds[0]) for s in first] for cell in cells}
+
+    def pairs(self) -> tuple[list[Pair], list[Pair]]:
+        """Pairs to train on and pairs held out.
+
+        Raises:
+            ValueError: as :func:`hetlib.llm.data.pairs.read_pairs`, or synthetic data without
+                numbers of pairs.
+        """
+        train, held_out = self.train_pairs, self.held_out_pairs
+        if self.data == SYNTHETIC:
+            if train is None or held_out is None:
+                raise ValueError(
+                    'data is "synthetic"; train_pairs and held_out_pairs must be given'
+                )
+            limit, seed = self.settings.limit, self.data_seed
+            world = {"added": 1 + self.eos} | dict(self.world)
+            return (
+                dialogues(train, seed, limit, **world),
+                dialogues(held_out, HELD_OUT_SEED + seed, limit, **world),
+            )
+        if self.held_out_share is None:
+            return (
+                read_pairs(self.data, self.split, self.malformed, train),
+                read_pairs(self.data, "test", self.malformed, held_out),
+            )
+        everything = read_pairs(self.data, self.split, self.malformed)
+        one, other = split_by_prompt(everything, self.held_out_share, self.data_seed)
+        return sample(one, train), sample(other, held_out)
+
+    def load(self) -> tuple[TokenPairs, TokenPairs]:
+        """Tokens of both, with the model's tokenizer; the small model's is trained on the texts.
+
+        Raises:
+            ValueError: as :meth:`pairs`, or no tokenizer.
+        """
+        train, held_out = self.pairs()
+        if self.settings.model == "tiny":
+            from hetlib.llm.model.pretrain import train_tokenizer
+
+            texts = (p.prompt + text for p in train for text in (p.first, p.second))
+            tokenizer = train_tokenizer(texts, self.settings.vocabulary)
+        else:
+            from hetlib.llm.model.models import load_tokenizer
+
+            tokenizer = load_tokenizer(self.settings.model)
+        cache = Path(self.folder) / "tokens"
+        limit = min(self.settings.limit, self.longest or self.settings.limit)
+        options = (limit, self.long, cache, self.eos)
+        return tokenise(train, tokenizer, *options), tokenise(held_out, tokenizer, *options)

@@ -1,0 +1,1 @@
+"""Training, checkpoints, adapters of latent types."""

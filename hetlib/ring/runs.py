@@ -1,0 +1,184 @@
+"""The training runs of chapter 9 that are too long to repeat with every build.
+
+Four groups, each with five seeds; ``results/ring.json`` holds them. The chapter reads that file,
+and recomputes it if it is told to (``params/09-paper-scale.yml``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetlib.checks import Array
+from hetlib.ring.environment import RingEnvironment
+from hetlib.ring.network import Recipe, Settings
+from hetlib.store import load_result, save_result
+
+SEEDS = (0, 1, 2, 3, 4)
+
+_CORE = {
+    "dpo": Recipe("dpo"),
+    "corrected 1": Recipe("corrected", 1.0, joint="exact"),
+    "corrected 2": Recipe("corrected", 2.0, joint="exact"),
+    "agreement": Recipe("agreement"),
+    "agreement as released": Recipe("agreement as released"),
+}
+#: The correction of the released code (clamped, last 2,000 steps only), and with each or both
+#: of these left out.
+_VARIANTS = {
+    f"corrected {alpha:g}, {name}": Recipe("corrected", alpha, clamp, late)
+    for alpha in (1.0, 2.0)
+    for name, clamp, late in (
+        ("as released", 0.1, 2000),
+        ("late", None, 2000),
+        ("clamped", 0.1, None),
+        ("plain", None, None),
+    )
+}
+_MORE = {
+    f"corrected {alpha:g}, as released": Recipe("corrected", alpha, 0.1, 2000)
+    for alpha in (1.5, 3.0)
+}
+
+#: Recipes and settings by group.
+GROUPS: dict[str, tuple[dict[str, Recipe], Settings]] = {
+    "paper": (_CORE | _VARIANTS | _MORE, Settings(record=(100,))),
+    "long": (_CORE, Settings(steps=20_000, record=(1000, 2000, 5000, 10_000))),
+    "endless": (_CORE, Settings(size=None)),
+    "wide": (_CORE, Settings(size=None, hidden=100)),
+}
+
+
+def describe(environment: RingEnvironment, groups: Sequence[str] | None = None) -> dict[str, Any]:
+    """Everything that the results depend on, as JSON; what a stored file is held against."""
+    out: dict[str, Any] = {"environment": asdict(environment), "seeds": list(SEEDS)}
+    for name in groups or GROUPS:
+        recipes, settings = GROUPS[name]
+        out[name] = {"settings": asdict(settings)}
+        out[name]["recipes"] = {key: asdict(recipe) for key, recipe in recipes.items()}
+    return _plain(out)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON gives them back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def device() -> dict[str, Any]:
+    """Processor, cores and versions, without the name of the machine; and the date."""
+    import scipy
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def summarise(policies: Array, best: Array) -> dict[str, Any]:
+    """What is kept of the policies of one recipe at one step.
+
+    Args:
+        policies: By seed, prompt and offset, shape (seeds, n, n).
+        best: pi* by offset, shape (n,).
+
+    Returns:
+        "policy", the 1-D policy of each seed as text; "spread", its mean standard error across
+        prompts; "tv" of the 1-D policy and "tv_prompt", the mean over prompts, by seed.
+    """
+    flat = policies.mean(axis=1)
+    error = policies.std(axis=1, ddof=1) / policies.shape[1] ** 0.5
+    return {
+        "policy": [" ".join(f"{v:.6f}" for v in row) for row in flat],
+        "spread": [round(float(v), 6) for v in error.mean(axis=1)],
+        "tv": [round(float(v), 6) for v in abs(flat - best).sum(axis=1) / 2],
+        "tv_prompt": [
+            round(float(v), 6) for v in abs(policies - best).sum(axis=2).mean(axis=1) / 2
+        ],
+    }
+
+
+def one_dimensional_policies(stored: dict[str, Any]) -> Array:
+    """The policies of :func:`summarise` as an array, shape (seeds, n)."""
+    return np.array([[float(v) for v in row.split()] for row in stored["policy"]])
+
+
+def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
+    """Train all groups; stopped runs go on where they were.
+
+    Args:
+        environment: Where the data come from.
+        folder: For checkpoints, and the groups that are done.
+
+    Returns:
+        Results by group, recipe and step.
+    """
+    from hetlib.ring.training import train_networks
+
+    folder.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {}
+    for name, (recipes, settings) in GROUPS.items():
+        done, wanted = folder / f"{name}.json", describe(environment, [name])
+        stored = load_result(done, wanted)
+        if stored is None:
+            steps, policies = train_networks(
+                environment, list(recipes.values()), SEEDS, settings, folder / f"{name}.pt"
+            )
+            group = {
+                recipe: {
+                    str(step): summarise(policies[k, r], environment.best())
+                    for k, step in enumerate(steps)
+                }
+                for r, recipe in enumerate(recipes)
+            }
+            save_result(done, wanted | device(), group)
+            results[name] = group
+        else:
+            results[name] = stored["results"]
+    return results
+
+
+def load_or_compute(
+    environment: RingEnvironment, file: Path, folder: Path, run: bool
+) -> dict[str, Any]:
+    """The stored runs, or new ones.
+
+    Args:
+        environment: Where the data come from.
+        file: ``results/ring.json``.
+        folder: For checkpoints.
+        run: Train again, and store the results.
+
+    Returns:
+        ``{"settings": ..., "results": ...}``.
+
+    Raises:
+        ValueError: the file was made with other settings.
+        FileNotFoundError: there is no file, and ``run`` is False.
+    """
+    wanted = describe(environment)
+    if run:
+        save_result(file, wanted | device(), compute(environment, folder))
+    stored = load_result(file, wanted)
+    if stored is None:
+        raise FileNotFoundError(f"{file.name} is not there; run with params/09-paper-scale.yml")
+    return stored

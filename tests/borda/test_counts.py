@@ -1,0 +1,140 @@
+"""The normalised Borda count, and the voting rules beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from hetlib.borda import counts
+from hetlib.core.population import Population
+
+Array = NDArray[np.float64]
+
+# A beats B beats C beats A, each with probability 2/3.
+CYCLE = np.array([[0.5, 2 / 3, 1 / 3], [1 / 3, 0.5, 2 / 3], [2 / 3, 1 / 3, 0.5]])
+
+
+@st.composite
+def elections(draw: st.DrawFn) -> tuple[Array, Array]:
+    """Choice probabilities of any kind, and a sampling distribution."""
+    k = draw(st.integers(2, 5))
+    upper = np.triu(draw(arrays(np.float64, (k, k), elements=st.floats(0, 1))), 1)
+    P = upper + np.tril(1 - upper.T, -1) + np.eye(k) / 2
+    raw = draw(arrays(np.float64, k, elements=st.floats(0.05, 1)))
+    return P, raw / raw.sum()
+
+
+@given(elections())
+def test_nbc_is_a_probability_and_averages_to_one_half(election: tuple[Array, Array]) -> None:
+    P, D = election
+    nbc = counts.normalized_borda_count(P, D)
+    assert (nbc >= D / 2 - 1e-12).all()  # a response draws with itself
+    assert (nbc <= 1 - D / 2 + 1e-12).all()
+    assert D @ nbc == pytest.approx(0.5, abs=1e-12)
+
+
+@given(elections(), st.data())
+def test_nbc_follows_a_permutation(election: tuple[Array, Array], data: Any) -> None:
+    P, D = election
+    y = np.array(data.draw(st.permutations(range(len(D)))))
+    permuted = counts.normalized_borda_count(P[np.ix_(y, y)], D[y])
+    assert np.allclose(permuted, counts.normalized_borda_count(P, D)[y], atol=1e-12)
+
+
+@given(elections())
+def test_nbc_of_reversed_choices_is_the_complement(election: tuple[Array, Array]) -> None:
+    P, D = election
+    total = counts.normalized_borda_count(P, D) + counts.normalized_borda_count(P.T, D)
+    assert np.allclose(total, 1, atol=1e-12)
+
+
+@given(elections())
+def test_nbc_is_the_sum_that_defines_it(election: tuple[Array, Array]) -> None:
+    P, D = election
+    slow = [sum(D[j] * P[i, j] for j in range(len(D))) for i in range(len(D))]
+    assert np.allclose(counts.normalized_borda_count(P, D), slow, atol=1e-12)
+
+
+@given(arrays(np.float64, 4, elements=st.floats(-3, 3).map(lambda z: round(z, 3))))
+def test_with_one_type_nbc_orders_like_the_reward(reward: Array) -> None:
+    nbc = counts.normalized_borda_count(Population([reward]).pairwise())
+    assert counts.same_order(nbc, reward, tolerance=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pairwise": [[0.5, 0.9], [0.2, 0.5]]}, r"pairwise\[0, 1\] \+ pairwise\[1, 0\] is 1.1"),
+        ({"pairwise": [[0.5, 0.5]]}, "pairwise must be square"),
+        ({"sampling": [0.0, 1.0]}, r"sampling\[0\] is 0.0; every entry must be positive \(full"),
+        ({"sampling": [0.5, 0.4]}, "sampling sums to 0.9; it must sum to 1"),
+        ({"sampling": [1.0]}, "sampling has 1 entries; 2 are needed"),
+    ],
+)
+def test_nbc_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        counts.normalized_borda_count(**({"pairwise": [[0.5, 0.9], [0.1, 0.5]]} | arguments))
+
+
+def test_ranking_groups_ties() -> None:
+    assert counts.ranking([1.0, 3.0, 1.0, 2.0]) == [[1], [3], [0, 2]]
+    assert counts.ranking([0.0, 1e-14]) == [[0, 1]]
+    assert counts.ranking([0.0, 1.0], tolerance=2) == [[0, 1]]
+    with pytest.raises(ValueError, match=r"values\[1\] is nan"):
+        counts.ranking([0.0, np.nan])
+
+
+def test_same_order_sees_ties() -> None:
+    assert counts.same_order([1, 2, 3], [10, 20, 30])
+    assert not counts.same_order([1, 2, 3], [10, 30, 20])
+    assert not counts.same_order([1, 2, 2], [1, 2, 3])
+
+
+def test_condorcet_winner() -> None:
+    P = Population([[2.0, 1.0, 0.0]]).pairwise()
+    assert counts.condorcet_winner(P) == 0
+    assert counts.condorcet_winner(CYCLE) is None
+    assert counts.condorcet_winner(np.full((2, 2), 0.5)) is None
+
+
+def test_copeland_and_kemeny() -> None:
+    P = Population([[0.0, 2.0, 1.0]]).pairwise()
+    assert counts.copeland(P) == [1]
+    assert counts.kemeny(P) == [1]
+    assert sorted(counts.copeland(CYCLE)) == [0, 1, 2]
+    assert sorted(counts.kemeny(CYCLE)) == [0, 1, 2]
+
+
+def brute_force_kemeny(P: Array) -> set[int]:
+    """First places of the orders with the largest sum of margins."""
+    from itertools import permutations
+
+    value = {
+        order: sum(P[a, b] - P[b, a] for n, a in enumerate(order) for b in order[n + 1 :])
+        for order in permutations(range(len(P)))
+    }
+    best = max(value.values())
+    return {order[0] for order, v in value.items() if v > best - 1e-9}
+
+
+@given(st.integers(0, 10_000))
+def test_kemeny_against_all_orders(seed: int) -> None:
+    P = Population(2 * np.random.default_rng(seed).normal(size=(3, 4))).pairwise()
+    assert set(counts.kemeny(P)) == brute_force_kemeny(P)
+
+
+def test_kemeny_refuses_many_responses() -> None:
+    with pytest.raises(ValueError, match="pairwise has 9 responses; Kemeny takes at most 8"):
+        counts.kemeny(np.full((9, 9), 0.5))
+
+
+def test_plurality_counts_people() -> None:
+    rewards = [[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 2.0, 1.0]]
+    assert counts.plurality(Population(rewards, [0.4, 0.35, 0.25])) == [0]
+    assert sorted(counts.plurality(Population(rewards[:2]))) == [0, 2]

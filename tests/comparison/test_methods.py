@@ -1,0 +1,210 @@
+"""The methods of the comparison: what each is right about, and its derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime, minimize
+from scipy.special import softmax
+
+from hetlib import Population
+from hetlib.borda.optima import dpo_policy
+from hetlib.comparison.budgets import LabelSet
+from hetlib.comparison.methods import METHODS, distributional, ideal_points, quasi_newton, strength
+from hetlib.comparison.methods.direct import RIDGE, correction_path
+from hetlib.comparison.methods.latent import find_types, maxmin_policy
+from hetlib.comparison.worlds import Conditions, World, make_world
+from hetlib.core.newton import ConvergenceError
+from hetlib.core.policies import kl_divergence, total_variation
+from hetlib.linked.corrected import Correction, corrected_reward
+from hetlib.linked.moments import exact_moments, moments_from_counts, sample_linked
+from hetlib.ring import fits
+
+COUNTS = [key for key, method in METHODS.items() if method.form not in ("people", "none")]
+
+
+def biases(name: str, seed: int, conditions: Conditions | None = None) -> dict[str, float]:
+    """Total variation to pi* of the population optimum of each method that works on counts."""
+    world = make_world(name, seed, conditions)
+    labels = LabelSet(world, None, seed)
+    return {m: total_variation(METHODS[m].fit(labels).policy, world.best()) for m in COUNTS}
+
+
+# ---- population optima ----
+
+
+@pytest.mark.parametrize(("name", "seed"), [("ring", 0), ("random", 0), ("random", 7)])
+def test_consistent_methods_reach_the_optimum_and_dpo_does_not(name: str, seed: int) -> None:
+    bias = biases(name, seed)
+    for method in ("agreement", "integral", "conditional 2", "conditional 3", "personalised"):
+        assert bias[method] < 1e-4, method
+    for method in ("dpo", "ipo", "corrected 1"):
+        assert bias[method] > 1e-3, method
+
+
+def test_dpo_is_that_of_the_policies_module() -> None:
+    world = make_world("random", 2)
+    found = METHODS["dpo"].fit(LabelSet(world, None, 2)).policy
+    assert np.allclose(found, dpo_policy(world.population.pairwise()), atol=1e-6)
+
+
+def test_corrected_is_that_of_the_corrected_module() -> None:
+    world = make_world("ring", 0)
+    found = METHODS["corrected 1"].fit(LabelSet(world, None, 0))
+    moments = exact_moments(world.population)
+    reward = corrected_reward(
+        world.population.pairwise(), Correction(1.0, choice_variance=moments.choice_variance)
+    )
+    assert found.reached == 1.0
+    assert np.allclose(found.policy, softmax(reward), atol=1e-6)
+
+
+def test_correction_path_agrees_with_the_tabular_fit() -> None:
+    both, mixed = LabelSet(make_world("random", 1), 20_000, 0).twice
+    moments, wins = moments_from_counts(both, mixed, 1.0), 2 * both + mixed
+    path = correction_path(wins, moments, (0.5, 1.0, 1.5, 2.0))
+    for alpha, reward in path.items():
+        fit = fits.fit_corrected(wins[None], moments, alpha, RIDGE)
+        assert np.allclose(reward, fit.reward[0], atol=1e-5)
+
+
+def test_one_assumed_type_is_dpo() -> None:
+    bias = biases("random", 0, Conditions(assumed=1))
+    for method in ("agreement", "conditional 2", "personalised"):
+        assert bias[method] == pytest.approx(bias["dpo"], abs=1e-4)
+
+
+def test_equal_masses_are_assumed_by_unanimity_only() -> None:
+    bias = biases("ring", 0, Conditions(mass=0.6))
+    assert bias["agreement"] > 0.05
+    assert bias["conditional 3"] < 1e-4  # masses 1 : 3 : 1 can be expressed
+    assert bias["personalised"] < 1e-4
+
+
+def test_labels_are_counted() -> None:
+    labels = LabelSet(make_world("random", 0), 9_000, 0)
+    for key, method in METHODS.items():
+        result = method.fit(labels)
+        assert result.policy.sum() == pytest.approx(1)
+        if key != "uniform":
+            assert 8_980 <= result.labels <= 9_000, key
+            assert 0 < result.used <= result.labels, key
+            assert result.parameters >= 8, key
+    used = {key: METHODS[key].fit(labels).used for key in ("agreement", "conditional 2")}
+    assert used["agreement"] < used["conditional 2"] < 9_000
+
+
+# ---- a random strength ----
+
+
+def test_mixdpo_is_right_if_types_differ_in_strength_alone() -> None:
+    direction = np.array([1.2, 0.5, -0.1, -0.6, -1.0])
+    rng = np.random.default_rng(0)
+    strengths = np.exp(0.8 * rng.standard_normal(2000) - 0.32)
+    people = Population(strengths[:, None] * direction)
+    reward, spread = strength.random_strength(people.pairwise() * 1e9)
+    assert total_variation(softmax(reward), people.optimal_policy()) < 0.01
+    assert spread == pytest.approx(0.8, abs=0.1)
+    assert total_variation(dpo_policy(people.pairwise()), people.optimal_policy()) > 0.03
+
+
+def test_one_type_needs_no_spread() -> None:
+    people = Population([[1.0, 0.3, -0.5, -0.8]])
+    reward, spread = strength.random_strength(people.pairwise() * 1e9)
+    mean, variance = distributional.mean_and_variance(people.pairwise() * 1e9)
+    assert spread < 0.02
+    assert np.allclose(softmax(reward), people.optimal_policy(), atol=1e-3)
+    assert np.allclose(softmax(mean), people.optimal_policy(), atol=1e-3)
+    assert variance.min() == 0
+    assert variance.max() < 0.05
+
+
+def _captured(monkeypatch: pytest.MonkeyPatch, module: Any, call: Callable[[], object]) -> Any:
+    """The loss that a module hands to the optimiser."""
+    seen: dict[str, Any] = {}
+
+    def catch(loss: quasi_newton.Loss, starts: Any, *rest: Any) -> Any:
+        seen["loss"], seen["start"] = loss, np.asarray(starts[0])
+        return quasi_newton.lowest(loss, starts, *rest)
+
+    monkeypatch.setattr(module, "lowest", catch)
+    call()
+    return seen
+
+
+@pytest.mark.parametrize("module", [strength, distributional, ideal_points])
+def test_gradients(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = LabelSet(make_world("random", 0), 3_000, 0)
+    method = {strength: "mixdpo", distributional: "dpl", ideal_points: "pal"}[module]
+    seen = _captured(monkeypatch, module, lambda: METHODS[method].fit(labels))
+    rng = np.random.default_rng(0)
+    x = seen["start"] + 0.3 * rng.random(seen["start"].size)
+    numeric = approx_fprime(x, lambda z: seen["loss"](z)[0], 1e-7)
+    assert np.allclose(seen["loss"](x)[1], numeric, atol=1e-5)
+
+
+def test_optimiser_says_when_it_has_not_arrived() -> None:
+    def valley(x: np.ndarray) -> tuple[float, np.ndarray]:
+        slope = [-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]), 200 * (x[1] - x[0] ** 2)]
+        return float(100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2), np.array(slope)
+
+    assert np.allclose(quasi_newton.lowest(valley, [np.array([-1.2, 1.0])]), 1, atol=1e-3)
+    with pytest.raises(ConvergenceError, match="after 3 steps"):
+        quasi_newton.lowest(valley, [np.array([-1.2, 1.0])], max_steps=3)
+
+
+# ---- types ----
+
+
+def test_ideal_points_recover_a_planar_population() -> None:
+    rng = np.random.default_rng(1)
+    points, ideals = rng.normal(size=(6, 2)), 1.2 * rng.normal(size=(3, 2))
+    people = Population(ideal_points.ideal_rewards(points, ideals))
+    linked = sample_linked(people, 20_000, rng, labels=10)
+    start = ideal_points.initial_points(people.rewards + 0.3, people.weights, 2)
+    f, p, mass = ideal_points.fit_ideal_points(linked, 6, start, 3, 2)
+    average = mass @ ideal_points.ideal_rewards(f, p)
+    assert total_variation(softmax(average), people.optimal_policy()) < 0.03
+    with pytest.raises(ValueError, match="start has 3 entries"):
+        ideal_points.fit_ideal_points(linked, 6, np.zeros(3), 3, 2)
+
+
+def test_three_methods_share_one_fit() -> None:
+    labels = LabelSet(make_world("random", 0), 2_000, 0)
+    assert find_types(labels) is find_types(labels)
+    other = LabelSet(make_world("random", 0), 2_000, 0)
+    assert find_types(other) is not find_types(labels)
+    assert np.array_equal(find_types(other).rewards, find_types(labels).rewards)
+
+
+def test_maxmin_policy_against_a_general_solver() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        r = rng.normal(scale=2.0, size=(3, 5))
+        r -= r.mean(axis=1, keepdims=True)
+
+        def lowest_value(logits: np.ndarray, r: np.ndarray = r) -> float:
+            pi = softmax(logits)
+            return -float((r @ pi).min() - kl_divergence(pi))
+
+        best = min(
+            minimize(lowest_value, start, method="Nelder-Mead", options={"maxiter": 20_000}).fun
+            for start in rng.normal(size=(6, 5))
+        )
+        found = maxmin_policy(r)
+        assert -float((r @ found).min() - kl_divergence(found)) == pytest.approx(best, abs=2e-3)
+
+
+def test_maxmin_ignores_constants_of_a_type() -> None:
+    r = np.random.default_rng(0).normal(size=(3, 4))
+    assert np.allclose(maxmin_policy(r), maxmin_policy(r + np.array([[5.0], [0.0], [-3.0]])))
+
+
+def test_em_finds_the_average_of_a_world() -> None:
+    world: World = make_world("random", 0)
+    labels = LabelSet(world, 100_000, 0)
+    for method in ("em average", "pal"):
+        assert total_variation(METHODS[method].fit(labels).policy, world.best()) < 0.04

@@ -1,0 +1,164 @@
+"""Population optimum of corrected DPO: derivatives, stationarity, and the ring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from hetlib import Population
+from hetlib.borda.optima import dpo_reward
+from hetlib.checks import Array
+from hetlib.consistent import losses
+from hetlib.linked.corrected import Correction, corrected_optima, corrected_reward, detached_reward
+from hetlib.linked.moments import exact_moments, variance_from_moments
+
+rng = np.random.default_rng(0)
+PEOPLE = Population(rng.normal(size=(3, 4)), [0.5, 0.3, 0.2])
+MOMENTS = exact_moments(PEOPLE)
+P = PEOPLE.pairwise()
+D = np.array([0.4, 0.3, 0.2, 0.1])
+V = MOMENTS.variance(PEOPLE.mean_reward())
+FORMS: dict[str, dict[str, Any]] = {
+    "fixed": {"variance": V},
+    "attached": {"choice_variance": MOMENTS.choice_variance},
+    "fixed, clamp": {"variance": 5 * V, "clamp": 0.1},
+    "attached, clamp": {"choice_variance": MOMENTS.choice_variance, "clamp": 0.02},
+}
+
+
+def ring() -> Population:
+    """The rewards of Section 7.2 by position; 0 is at index 20, 10 at index 30."""
+    far = abs((np.arange(40) - 20 - np.array([[-10], [0], [10]]) + 20) % 40 - 20)
+    height, rate = np.array([[4], [1.5], [4]]), np.array([[0.075], [0.1], [0.075]])
+    return Population(height * np.maximum(0, 1 - rate * far))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_derivatives(form: str) -> None:
+    loss = Correction(1.3, **FORMS[form]).loss(P)
+    H = np.random.default_rng(1).uniform(-2, 2, (4, 4))
+    e = 1e-5
+    value, slope, curve = loss(H)
+    up, down = loss(H + e), loss(H - e)
+    assert_allclose(slope, (up[0] - down[0]) / (2 * e), atol=1e-8)
+    assert_allclose(curve, (up[1] - down[1]) / (2 * e), atol=1e-7)
+    assert np.isfinite(value).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 2.5])
+def test_the_training_loss_has_the_same_gradient(form: str, alpha: float) -> None:
+    given = FORMS[form]
+    correction = Correction(alpha, **given)
+    H = np.random.default_rng(2).uniform(-4, 4, (4, 4))
+    value, slope, _ = correction.loss(P)(H)
+    for i, j in [(0, 1), (3, 2), (1, 3)]:
+        h = torch.tensor([H[i, j]], requires_grad=True)
+        if "variance" in given:
+            spread = torch.tensor([given["variance"][i, j]])
+        else:  # attached: V depends on h through sigma'(h)
+            J1, J2 = (torch.tensor([m[i, j]]) for m in (MOMENTS.J1, MOMENTS.J2))
+            spread = variance_from_moments(J1, J2, h)
+        one = losses.corrected(h, torch.tensor([1]), spread, alpha, clamp=given.get("clamp"))
+        (gradient,) = torch.autograd.grad(one, h)
+        assert P[i, j] * one.item() == pytest.approx(value[i, j], abs=1e-10)
+        assert P[i, j] * gradient.item() == pytest.approx(slope[i, j], abs=1e-9)
+
+
+def test_without_strength_it_is_dpo() -> None:
+    for given in FORMS.values():
+        assert_allclose(corrected_reward(P, Correction(0.0, **given), D), dpo_reward(P, D))
+
+
+@pytest.mark.parametrize("form", ["fixed", "attached"])
+def test_optimum_against_another_solver(form: str) -> None:
+    correction = Correction(1.0, **FORMS[form])
+
+    def value(free: Array) -> float:
+        s = np.append(free, 0.0)
+        p = correction.likelihood(s[:, None] - s[None, :])
+        return float(-(np.outer(D, D) * P * np.log(np.maximum(p, 1e-6))).sum())
+
+    found = minimize(value, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 0})
+    s = np.append(found.x, 0.0)
+    assert_allclose(corrected_reward(P, correction, D), s - s.mean(), atol=1e-5)
+    best = corrected_optima(P, correction, D, random_starts=5, spread=0.3)[0]
+    assert best.loss == pytest.approx(found.fun, abs=1e-10)
+
+
+def test_detached_fixed_point_has_no_gradient_with_v_held() -> None:
+    reward = detached_reward(P, 1.5, MOMENTS.choice_variance, D)
+    s = torch.tensor(reward, requires_grad=True)
+    h = s[:, None] - s[None, :]
+    J1, J2 = torch.tensor(MOMENTS.J1), torch.tensor(MOMENTS.J2)
+    held = variance_from_moments(J1, J2, h).detach()
+    flat = torch.sigmoid(h) * torch.sigmoid(-h)
+    p = torch.sigmoid(h) + 0.75 * flat * (1 - 2 * torch.sigmoid(h)) * held
+    total = -(torch.tensor(np.outer(D, D) * P) * torch.log(p)).sum()
+    (gradient,) = torch.autograd.grad(total, s)
+    assert float(abs(gradient).max()) < 1e-9
+    attached = corrected_reward(P, Correction(1.5, **FORMS["attached"]), D)
+    assert abs(reward - attached).max() > 1e-5  # close, but another optimum
+
+
+@pytest.mark.parametrize(("alpha_v", "increasing"), [(3.99, True), (4.01, False)])
+def test_monotone_up_to_four(alpha_v: float, increasing: bool) -> None:
+    H = np.linspace(-6, 6, 20001)[:, None, None]
+    p = Correction(1.0, np.full((1, 1), alpha_v)).likelihood(H).ravel()
+    assert bool((np.diff(p) > 0).all()) is increasing
+
+
+@pytest.mark.parametrize(("alpha_v", "inside"), [(15.99, True), (16.01, False)])
+def test_a_probability_up_to_sixteen(alpha_v: float, inside: bool) -> None:
+    H = np.linspace(-6, 6, 20001)[:, None, None]
+    p = Correction(1.0, np.full((1, 1), alpha_v)).likelihood(H).ravel()
+    assert bool(((p > 0) & (p < 1)).all()) is inside
+
+
+def test_extreme_margins_stay_finite() -> None:
+    H = np.array([[0.0, 1e4], [-1e4, 0.0]])
+    fixed = Correction(2.0, variance=np.full((2, 2), 9.0))
+    attached = Correction(2.0, choice_variance=np.full((2, 2), 0.2))
+    for correction in (fixed, attached):
+        loss = correction.loss(np.array([[0.5, 0.9], [0.1, 0.5]]))
+        assert all(np.isfinite(part).all() for part in loss(H))
+
+
+def test_alpha_one_is_not_enough_on_the_ring() -> None:
+    people = ring()
+    moments, pairwise = exact_moments(people), people.pairwise()
+    V, v = moments.variance(people.mean_reward()), moments.choice_variance
+    for alpha, right in ((1.0, False), (2.0, True)):
+        for correction in (Correction(alpha, variance=V), Correction(alpha, choice_variance=v)):
+            s = corrected_reward(pairwise, correction)
+            assert bool(s[30] > s[20]) is right
+            assert s[10] == pytest.approx(s[30], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "exactly one"),
+        ({"variance": V, "choice_variance": V}, "exactly one"),
+        ({"variance": -np.ones((2, 2))}, r"variance\[0, 0\] is -1"),
+        ({"variance": np.triu(np.ones((2, 2)))}, "symmetric"),
+        ({"variance": np.ones((2, 3))}, "square"),
+        ({"variance": V, "alpha": -1.0}, "alpha is -1"),
+        ({"variance": V, "clamp": 0.0}, "clamp"),
+        ({"variance": V, "eps": 0.7}, "eps is 0.7"),
+    ],
+)
+def test_bad_input(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Correction(**arguments)
+
+
+def test_sizes_must_agree() -> None:
+    with pytest.raises(ValueError, match="pairwise has 2 responses"):
+        Correction(1.0, V).loss(expit([[0.0, 1.0], [-1.0, 0.0]]))

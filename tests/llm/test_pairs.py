@@ -1,0 +1,208 @@
+"""Reading pairs, malformed lines, and splits."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetlib.llm.data import pairs
+from hetlib.llm.data.pairs import make_pair, read_pairs, split_by_prompt
+
+HEAD = "\n\nHuman: what grows here?\n\nAssistant:"
+WORD = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)
+
+
+def line(one: str = " roses", other: str = " tall oaks", head: str = HEAD) -> str:
+    return json.dumps({"chosen": head + one, "rejected": head + other})
+
+
+def write(path: Path, *lines: str) -> Path:
+    text = "".join(f"{each}\n" for each in lines).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+GOOD = [line(f" roses {i}", f" oaks {i * i}") for i in range(6)]
+
+
+@given(WORD, WORD, st.integers(0, 3))
+def test_order_does_not_tell_which_was_chosen(one: str, other: str, turns: int) -> None:
+    if one == other or any(pairs.ASSISTANT in text for text in (one, other)):
+        return
+    head = HEAD + (" yes" + HEAD) * turns
+    pair = make_pair(head + one, head + other)
+    assert pair == make_pair(head + other, head + one)
+    assert pair.prompt == head
+    assert {pair.first, pair.second} == {one, other}
+
+
+def test_first_is_the_chosen_one_half_of_the_time() -> None:
+    made = [make_pair(f"{HEAD} a{i}", f"{HEAD} b{i}") for i in range(2000)]
+    a_first = sum(pair.first.startswith(" a") for pair in made)
+    assert abs(a_first - 1000) < 5 * 2000**0.5 / 2
+    assert len({pair.key for pair in made}) == 2000
+
+
+def test_split_is_at_the_last_common_assistant() -> None:
+    pair = make_pair(HEAD + " x" + HEAD + " y", HEAD + " x\n\nHuman: no\n\nAssistant: z")
+    assert pair.prompt == HEAD  # the texts part before their second answer
+    assert {pair.first, pair.second} == {" x" + HEAD + " y", " x\n\nHuman: no\n\nAssistant: z"}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_files(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, *GOOD)
+    found = read_pairs(path)
+    expected = []
+    for row in map(json.loads, GOOD):
+        expected.append(make_pair(row["chosen"], row["rejected"]))
+    assert found == expected == read_pairs([str(path)])
+
+
+def test_folder(tmp_path: Path) -> None:
+    for kind, lines in (("one", GOOD[:2]), ("two", GOOD[2:])):
+        (tmp_path / kind).mkdir()
+        write(tmp_path / kind / "test.jsonl.gz", *lines)
+    write(tmp_path / "one" / "train.jsonl", line(" other", " words"))
+    assert read_pairs(tmp_path) == read_pairs(write(tmp_path / "all.jsonl", *GOOD))
+    assert len(read_pairs(tmp_path, split="train")) == 1
+    with pytest.raises(ValueError, match=r"no \.jsonl or .*'dev' in its name; it holds all\.jsonl"):
+        read_pairs(tmp_path, split="dev")
+
+
+def test_limit_is_a_sample_whatever_the_order(tmp_path: Path) -> None:
+    some = read_pairs(write(tmp_path / "a.jsonl", *GOOD), limit=3)
+    back = read_pairs(write(tmp_path / "b.jsonl", *reversed(GOOD)), limit=3)
+    assert some == back[::-1]
+    assert len(some) == 3
+
+
+def test_sample_takes_no_side() -> None:
+    """The order within a pair follows from its key; a sample must not choose by that."""
+    many = [make_pair(f"{HEAD} a{i}", f"{HEAD} b{i}") for i in range(20_000)]
+    some = pairs.sample(many, 200)
+    assert len(some) == 200
+    assert abs(sum(p.first < p.second for p in some) - 100) < 5 * 200**0.5 / 2
+    place = [i for i, p in enumerate(many) if p in set(some)]
+    assert abs(sum(i < 10_000 for i in place) - 100) < 5 * 200**0.5 / 2
+    assert [many[i] for i in place] == some
+    assert pairs.sample(many, None) == pairs.sample(many, 10**6) == many
+
+
+MALFORMED = [
+    ("{", "not JSON"),
+    ("", "not JSON"),
+    ("[1]", "not a JSON object"),
+    ('{"chosen": "a"}', "no text under 'rejected'"),
+    ('{"chosen": 3, "rejected": "a"}', "no text under 'chosen'"),
+    (line(" same", " same"), "identical"),
+    (line("  \n", " text"), "one response is empty"),
+    (line(" a", " b", head="Question: "), "share no prompt that ends with"),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), MALFORMED)
+def test_malformed_line(tmp_path: Path, bad: str, message: str) -> None:
+    path = write(tmp_path / "a.jsonl", *GOOD[:2], bad, *GOOD[2:])
+    with pytest.raises(ValueError, match=f"a.jsonl, line 3: .*{message}"):
+        read_pairs(path)
+    with pytest.warns(UserWarning, match=rf"a.jsonl: skipped line 3 \(.*{message}"):
+        kept = read_pairs(path, malformed="skip")
+    assert len(kept) == len(GOOD)
+
+
+def test_many_malformed_lines_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", *["{"] * 8, *GOOD)
+    with pytest.warns(UserWarning, match="skipped line 1 .* and 3 more"):
+        read_pairs(path, malformed="skip")
+
+
+def test_messages_do_not_quote_the_data(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"chosen": "secret words", "rejected"')
+    with pytest.raises(ValueError, match="not JSON") as caught:
+        read_pairs(path)
+    assert "secret" not in str(caught.value)
+
+
+def test_interrupted_download(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl.gz", *GOOD * 50)
+    path.write_bytes(path.read_bytes()[:-40])
+    for malformed in pairs.MALFORMED:
+        with pytest.raises(ValueError, match=r"not downloaded to its end.*fetch it again"):
+            read_pairs(path, malformed=malformed)
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="damaged"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("none.jsonl", {}, "none.jsonl does not exist"),
+        ("a.txt", {}, "is not a .jsonl or .jsonl.gz file"),
+        ("empty.jsonl", {}, "holds no pairs"),
+        ("empty.jsonl", {"malformed": "ignore"}, "allowed are stop, skip"),
+        ("empty.jsonl", {"limit": 0}, "a positive number of pairs or None"),
+    ],
+)
+def test_bad_sources(tmp_path: Path, source: str, options: dict[str, Any], message: str) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(ValueError, match=message):
+        read_pairs(tmp_path / source, **options)
+
+
+def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    asked = []
+
+    def load(name: str, data_dir: str | None, split: str) -> list[dict[str, str]]:
+        asked.append((name, data_dir, split))
+        return [json.loads(each) for each in [*GOOD, line("", " b")]]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.warns(UserWarning, match=r"owner/data \(train\): skipped row 7"):
+        assert len(read_pairs("hub:owner/data", "train", malformed="skip")) == len(GOOD)
+    parts = ["hub:owner/data:one", "hub:owner/data:two"]
+    with pytest.warns(UserWarning, match=r"owner/data:(one|two) \(test\): skipped row 7"):
+        both = read_pairs(parts, "test", "skip")
+    assert len(both) == 2 * len(GOOD)
+    assert asked[0] == ("owner/data", None, "train")
+    assert asked[1:] == [("owner/data", part, "test") for part in ("one", "two")]
+
+
+@pytest.mark.parametrize("error", [ConnectionError("reset by peer"), OSError(), EOFError("short")])
+def test_hub_interrupted(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def load(name: str, data_dir: str | None, split: str) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    message = f"hub:owner/data, split 'test', could not be downloaded .{type(error).__name__}.*run"
+    with pytest.raises(ValueError, match=message):
+        read_pairs("hub:owner/data")
+
+
+def test_split_by_prompt() -> None:
+    many = [
+        make_pair(f"\n\nHuman: {q}\n\nAssistant: a{i}", f"\n\nHuman: {q}\n\nAssistant: b{i}")
+        for q in range(400)
+        for i in range(2)
+    ]
+    train, test = split_by_prompt(many, 0.25, seed=1)
+    assert not {p.prompt for p in train} & {p.prompt for p in test}
+    assert sorted(p.key for p in train + test) == sorted(p.key for p in many)
+    assert abs(len(test) / len(many) - 0.25) < 0.08
+    assert split_by_prompt(many[::-1], 0.25, seed=1)[1] == test[::-1]
+    assert split_by_prompt(many, 0.25, seed=2)[1] != test
+    with pytest.raises(ValueError, match="held_out is 1"):
+        split_by_prompt(many, 1)
+    with pytest.raises(ValueError, match="one side of the split empty"):
+        split_by_prompt(many[:1], 0.5)

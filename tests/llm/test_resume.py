@@ -1,0 +1,100 @@
+"""A run that is killed goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from hetlib.llm.__main__ import main
+from hetlib.llm.train import checkpoints
+
+PARAMS = {
+    **{"model": "tiny", "data": "synthetic", "train_pairs": 600, "held_out_pairs": 40},
+    **{"limit": 48, "vocabulary": 90, "eos": True, "hidden": 16, "intermediate": 32, "heads": 2},
+    **{"precision": "float32", "batch": 8, "learning_rate": 1e-2, "pretrain_steps": 5},
+    **{"evaluations": 6, "save_every": 4, "cells": ["alignment-consensus"], "seeds": [0]},
+}
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def command(folder: Path, name: str) -> list[str]:
+    file = folder / "params.yml"
+    file.write_text(yaml.safe_dump(PARAMS))
+    return [sys.executable, "-m", "hetlib.llm", str(file), "--folder", str(folder / name)]
+
+
+def test_killed_and_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    killed = subprocess.Popen(
+        command(tmp_path, "killed"), env=ENV, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    end = time.monotonic() + 120
+    while not list((tmp_path / "killed").glob("*/checkpoint-*/complete.json")):
+        assert killed.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    (folder,) = (path.parent for path in (tmp_path / "killed").glob("*/settings.json"))
+    assert not (folder / "metrics.json").exists()
+    newest = checkpoints.newest(folder)
+    assert newest is not None
+    half = folder / "checkpoint-9999"  # as a kill in the middle of writing leaves it
+    half.mkdir()
+    (half / "trained.safetensors").write_bytes(b"half")
+
+    again = subprocess.run(
+        command(tmp_path, "killed"),
+        check=False,
+        env=ENV,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.returncode == 0, again.stderr
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the others; another number may round otherwise
+    assert main(command(tmp_path, "whole")[3:]) == 0
+    torch.set_num_threads(threads)
+    assert again.stdout == capsys.readouterr().out
+    (other,) = (path.parent for path in (tmp_path / "whole").glob("*/settings.json"))
+    assert folder.name == other.name
+    for file in ("metrics.json", "scores.npy", "trained.safetensors"):
+        assert (folder / file).read_bytes() == (other / file).read_bytes(), file
+    steps = json.loads((other / "metrics.json").read_text())["steps"]
+    done = json.loads((folder / "times.json").read_text())["steps_of_this_call"]
+    assert steps == 75
+    assert 0 < done < steps  # it went on; it did not start anew
+    assert not list(folder.glob("checkpoint-*"))
+
+
+def test_only_whole_checkpoints_count(tmp_path: Path) -> None:
+    for step in (5, 10, 20):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "optimizer.pt").write_bytes(b"12345")
+        checkpoints.seal(folder, processes=1)
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-20"
+    (tmp_path / "checkpoint-20" / "optimizer.pt").write_bytes(b"123")
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "complete.json").write_text('{"files": ')
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-5"
+    assert checkpoints.newest(tmp_path, processes=2) is None
+    checkpoints.prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-20"]
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    checkpoints.save_trained({"x.lora_A.weight": torch.zeros(1), "bias": torch.zeros(2)}, tmp_path)
+    with pytest.raises(ValueError, match="weights of another model"):
+        checkpoints.load_trained(model, tmp_path)

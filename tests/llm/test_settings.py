@@ -1,0 +1,122 @@
+"""Settings of a run and parameter files: defaults, types, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hetlib.llm.runs.plan import Plan
+from hetlib.llm.settings import CELLS, METHODS, VARIANTS, Settings
+
+
+def test_defaults_are_the_papers() -> None:
+    s = Settings()
+    assert (s.rank, s.lora_alpha, s.dropout) == (8, 32.0, 0.1)
+    assert (s.batch, s.accumulate, s.learning_rate, s.schedule) == (2, 1, 3e-5, "linear")
+    assert (s.weight_decay, s.limit, s.precision, s.reference) == (1e-3, 512, "bf16", "uniform")
+    assert s.presentations is None  # one epoch
+
+
+def test_reads_what_yaml_makes_of_numbers() -> None:
+    s = Settings.from_mapping({"learning_rate": "3e-5", "beta": 1, "presentations": None})
+    assert s.learning_rate == 3e-5
+    assert isinstance(s.beta, float)
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"learning_rat": 1.0}, "'learning_rat' is no setting; did you mean learning_rate"),
+    ({"method": "dpo"}, "method is 'dpo'; allowed are reward, alignment"),
+    ({"labels": "nobody"}, "labels is 'nobody'; allowed are anonymous"),
+    ({"loss": "hinge"}, "loss is 'hinge'"),
+    ({"precision": "fp8"}, "precision is 'fp8'; allowed are bf16, float32"),
+    ({"batch": 0}, "batch is 0; it must be at least 1"),
+    ({"batch": 2.5}, "batch is 2.5; a value of type int is needed"),
+    ({"batch": True}, "batch is True; a value of type int is needed"),
+    ({"shift": 1}, "shift is 1; a value of type bool is needed"),
+    ({"learning_rate": "fast"}, "learning_rate is 'fast'; a value of type float is needed"),
+    ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and at most 0.999"),
+    ({"beta": 0}, "beta is 0.0; it must be at least"),
+    ({"hidden": 30, "heads": 4}, "hidden is 30 and heads 4"),
+    ({"method": "reward", "reference": "frozen"}, "a reward model has no reference"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), BAD)
+def test_refuses(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.from_mapping(values)
+
+
+def test_cells() -> None:
+    s = Settings().cell("alignment-consensus", seed=3)
+    assert (s.method, s.labels, s.loss, s.seed) == ("alignment", "consensus", "agreement", 3)
+    s = Settings().cell("alignment-anonymous-unshifted-frozen")
+    assert (s.loss, s.shift, s.reference, s.beta) == ("dpo", False, "frozen", 0.1)
+    assert Settings().cell("reward-type-2-responses").labels == "type-2"
+    names = [f"{method}-{cell}" for method in METHODS for cell in CELLS]
+    assert len({Settings().cell(name).digest() for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("name", ["reward", "reward-nobody", "dpo-anonymous", "reward-type-4"])
+def test_refuses_cells(name: str) -> None:
+    with pytest.raises(ValueError, match="cell is"):
+        Settings().cell(name)
+
+
+def test_refuses_variants() -> None:
+    with pytest.raises(ValueError, match=f"allowed are {', '.join(VARIANTS)}"):
+        Settings().cell("reward-anonymous-twice")
+
+
+def test_digest_changes_with_what_is_computed() -> None:
+    s = Settings()
+    assert s.digest() == Settings().digest()
+    assert s.digest() != replace(s, seed=1).digest()
+    assert s.digest() == replace(s, chunk=7, save_every=5).digest()
+
+
+PLAN = {"data": "synthetic", "train_pairs": 20, "held_out_pairs": 8, "limit": 64, "model": "tiny"}
+
+
+def test_plan() -> None:
+    plan = Plan.from_mapping(PLAN | {"cells": ["reward-anonymous"], "seeds": [4, 5], "seed": 0})
+    assert [run.seed for run in plan.runs()] == [4, 5]
+    train, held_out = plan.pairs()
+    assert (len(train), len(held_out)) == (20, 8)
+    assert not {pair.key for pair in train} & {pair.key for pair in held_out}
+
+
+def test_a_sweep_shares_runs_with_the_cells() -> None:
+    sweep = {"rates": [1e-5, 3e-5], "rate_cells": ["reward-anonymous", "reward-consensus"]}
+    plan = Plan.from_mapping(PLAN | {"cells": ["reward-anonymous"], "seeds": [4, 5]} | sweep)
+    runs = plan.runs()  # two of the cell, at 3e-5; three more of the sweep
+    assert len(runs) == 5
+    assert [s.learning_rate for s in plan.sweep()["reward-consensus"]] == [1e-5, 3e-5]
+    assert {s.seed for tried in plan.sweep().values() for s in tried} == {4}
+
+
+def test_only_short_texts(tmp_path: Path) -> None:
+    plan = Plan.from_mapping(PLAN | {"longest": 20, "folder": str(tmp_path)})
+    for pairs in plan.load():
+        assert 0 < len(pairs) < 20
+        assert pairs.lengths.max() <= 20
+    assert plan.settings.limit == 64  # rewards keep their scale
+    with pytest.raises(ValueError, match="longest is 0"):
+        Plan.from_mapping(PLAN | {"longest": 0})
+
+
+def test_plan_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean train_pairs"):
+        Plan.from_mapping(PLAN | {"train_pair": 3})
+    with pytest.raises(ValueError, match="cell is 'reward-x'"):
+        Plan.from_mapping(PLAN | {"cells": ["reward-x"]})
+    with pytest.raises(ValueError, match="train_pairs and held_out_pairs must be given"):
+        Plan.from_mapping(PLAN | {"train_pairs": None}).pairs()
+    with pytest.raises(ValueError, match="does not exist"):
+        Plan.read(tmp_path / "none.yml")
+    (tmp_path / "list.yml").write_text("- 1\n")
+    with pytest.raises(ValueError, match="must hold names and values"):
+        Plan.read(tmp_path / "list.yml")

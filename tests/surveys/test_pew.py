@@ -1,0 +1,68 @@
+"""The path that needs Pew's files, on synthetic waves of the same schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hetlib import surveys
+from hetlib.book import claims as book
+from hetlib.surveys import pew
+from hetlib.surveys.synthetic import make_wave, write_wave
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All 19 waves, small, with the example questions, in folders like Pew's."""
+    root = tmp_path_factory.mktemp("waves")
+    for k, wave in enumerate(pew.WAVES):
+        names = {
+            question: 4 if question.startswith("COVID") else 5
+            for question in pew.EXAMPLES.values()
+            if question.endswith(f"_{wave}")
+        }
+        (root / f"{wave}_May").mkdir()
+        made = make_wave(wave, 900, 8, np.random.default_rng(k), names)
+        write_wave(made, root / f"{wave}_May" / f"ATP {wave}.sav")
+    return root
+
+
+def test_every_claim_that_needs_the_files_gets_a_value(folder: Path) -> None:
+    values = pew.claims(folder)
+    needed = {
+        c.id for c in book.load().values() if c.chapter == "05-surveys" and c.needs is not None
+    }
+    assert set(values) == needed
+    for claim, value in values.items():
+        assert isinstance(value, bool) == isinstance(book.load()[claim].paper, bool), claim
+        book.check(claim, value)
+
+
+def test_study_counts_as_the_released_code_does(folder: Path) -> None:
+    paths = pew.find_waves(folder)
+    study = pew.study(paths)
+    assert set(study.surveys) == set(pew.WAVES)
+    assert len(study.questions) == sum(len(s) for s in study.surveys.values())
+    assert np.isinf(study.tv[~study.attempted]).all()
+    assert (study.top >= study.tv).all()
+    assert (np.isfinite(study.tv) | ~study.moved).all()
+    strict = pew.study(paths, min_per_option=250, empty="drop")
+    assert 0 < strict.attempted.sum() < len(strict.questions)
+    assert study.changed > 0
+    assert 0 < study.median < 1
+    one = surveys.read_survey(paths["W83"], empty="count", min_per_option=0)
+    assert study["BIDENADM_W83"].shares == pytest.approx(one["BIDENADM_W83"].shares)
+
+
+def test_missing_and_double_files_are_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        pew.find_waves(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"no \.sav file of W35, W52"):
+        pew.find_waves(tmp_path)
+    (tmp_path / "ATP W35.sav").touch()
+    (tmp_path / "W35 again.sav").touch()
+    with pytest.raises(ValueError, match=r"several \.sav files of W35"):
+        pew.find_waves(tmp_path, ["W35"])
+    assert pew.find_waves(folder, ["W128"])["W128"].name == "ATP W128.sav"
