@@ -165,7 +165,7 @@ def part(module: str) -> str:
 
 
 GRAPH = {
-    name: {other for other in imported(path) & set(MODULES) - {"hetlib"}}
+    name: imported(path) & set(MODULES) - {"hetlib"}
     for name, path in MODULES.items()
     if name != "hetlib"
 }
