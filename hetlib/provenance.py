@@ -142,6 +142,7 @@ class Sources:
         self.files = {p for p in found if p.suffix == ".py"}
         self.data = [p for p in found if p.suffix not in (".py", ".pyi", ".pyc", ".typed")]
         self._offers: dict[str, dict[str, str]] = {}
+        self._links: dict[Path, set[Path]] = {}
 
     def _text(self, file: Path) -> str:
         return self.changed[file] if file in self.changed else file.read_text("utf-8")
@@ -229,7 +230,9 @@ class Sources:
             file = waiting.pop()
             seen.add(file)
             if file.suffix == ".py":
-                waiting |= self._next(self._reading(file)) - seen
+                if file not in self._links:
+                    self._links[file] = self._next(self._reading(file))
+                waiting |= self._links[file] - seen
         return seen
 
     def digest(self, file: Path) -> str:
