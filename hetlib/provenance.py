@@ -112,10 +112,11 @@ def _read(source: str, package: str) -> _Reading:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             strings.append(node.value)
         elif isinstance(node, ast.Attribute | ast.Name) and node not in inner:
-            chain, base = [], node
+            chain: list[str] = []
+            base: ast.expr = node
             while isinstance(base, ast.Attribute):
                 chain.insert(0, base.attr)
-                base = base.value  # type: ignore[assignment]
+                base = base.value
                 inner.add(base)
             if isinstance(base, ast.Name) and isinstance(base.ctx, ast.Load):
                 chains.append([base.id, *chain])

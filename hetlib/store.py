@@ -19,7 +19,7 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -218,7 +218,7 @@ def run(
 
 def _in_processes(
     function: Callable[[C], dict[str, Any]], missing: dict[Path, C], workers: int
-) -> Iterator[tuple[Path, dict[str, Any]]]:
+) -> Generator[tuple[Path, dict[str, Any]]]:
     """Results as they come, from processes that are spoken to through pipes, not ports."""
     waiting, deaths = dict(missing), 0
     while waiting:
@@ -245,7 +245,7 @@ def _in_processes(
 
 def _by_scheduler(
     function: Callable[[C], dict[str, Any]], missing: dict[Path, C], address: str
-) -> Iterator[tuple[Path, dict[str, Any]]]:
+) -> Generator[tuple[Path, dict[str, Any]]]:
     """Results as they come, from the workers of a Dask scheduler."""
     from distributed import Client, as_completed
 

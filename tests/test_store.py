@@ -212,14 +212,15 @@ def runs_what_it_reads(source: str) -> list[str]:
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in FORMS]
         elif isinstance(node, ast.ImportFrom):
-            found += [node.module] if (node.module or "").split(".")[0] in FORMS else []
+            module = node.module or ""
+            found += [module] if module.split(".")[0] in FORMS else []
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             safe = {k.arg: ast.unparse(k.value) for k in node.keywords}
             if called in {"eval", "exec", "builtins.eval", "builtins.exec", "yaml.load"}:
                 found.append(called)
-            if called in {"torch.load", "load"} and safe.get("weights_only") != "True":
-                found += [called] if called == "torch.load" else []
+            if called == "torch.load" and safe.get("weights_only") != "True":
+                found.append(called)
             if safe.get("allow_pickle", "False") != "False":
                 found.append(f"{called}(allow_pickle)")
             if safe.get("trust_remote_code", "False") != "False":

@@ -14,6 +14,7 @@ from pathlib import Path
 import execute
 import nbformat
 import pytest
+import tidy
 
 CHAPTER = """\
 ---
@@ -155,8 +156,12 @@ def test_a_trial_is_never_stored_where_results_are(
 def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book.write("01-first", "import time\ntime.sleep(1)\nprint(number)")
     scratch: list[Path] = []
-    write = execute.store.write
-    monkeypatch.setattr(execute.store, "write", lambda p, t: (scratch.append(p), write(p, t)))
+
+    def read(file: Path) -> nbformat.NotebookNode:
+        scratch.append(file)
+        return tidy.read_notebook(file)
+
+    monkeypatch.setattr(execute, "read_notebook", read)
     both = [
         threading.Thread(target=execute.run, args=("01-first", path, "quick", [], 0)),
         threading.Thread(
@@ -169,7 +174,7 @@ def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.M
     for thread in both:
         thread.join()
     assert (printed(path), printed(book.root / "t.ipynb")) == (["2\n"], ["9\n"])
-    assert len(set(scratch)) == 2
+    assert len(set(scratch)) == 2  # a scratch file each
     assert execute.is_fresh("01-first", path.parent, "quick")
 
 
@@ -252,7 +257,7 @@ def test_a_notebook_that_is_not_whole_is_named_and_made_again(
     path = book.write("01-first", "print(number)")
     path.write_text(content)
     with pytest.raises(ValueError, match=r"01-first\.ipynb is no whole notebook"):
-        execute.read_notebook(path)
+        tidy.read_notebook(path)
     assert not execute.is_fresh("01-first", path.parent, "quick")
     assert "01-first.ipynb is no whole notebook" in capsys.readouterr().err
     assert execute.sync_all(["01-first"]) == 1
