@@ -7,6 +7,7 @@ from . import core as core
 from . import linked as linked
 from . import llm as llm
 from . import mixture as mixture
+from . import provenance as provenance
 from . import ring as ring
 from . import store as store
 from . import surveys as surveys

@@ -32,7 +32,7 @@ ORDER = [
     *("checks", "core", "borda", "surveys", "linked", "consistent", "mixture", "ring"),
     *("comparison", "llm"),
 ]
-BOOK = {"book", "store"}
+BOOK = {"book", "provenance", "store"}
 
 
 def direct(*extras: str) -> dict[str, Requirement]:

@@ -215,7 +215,7 @@ def test_networks_stop_and_resume(tmp_path: Path) -> None:
     assert whole.sum(axis=-1) == pytest.approx(np.ones(whole.shape[:-1]))
     again = train_networks(RING, RECIPES, [0, 1], settings)[1]
     assert again.tobytes() == whole.tobytes()
-    file = tmp_path / "checkpoint.pt"
+    file = tmp_path / "checkpoint.safetensors"
     first = NetworkTraining(RING, RECIPES, [0, 1], settings)
     for _ in range(9):  # in the middle of a pass, after a record, while a correction is on
         first.advance()
@@ -226,6 +226,14 @@ def test_networks_stop_and_resume(tmp_path: Path) -> None:
     first.save(file)
     with pytest.raises(ValueError, match="other settings"):
         train_networks(RING, RECIPES, [0, 2], settings, checkpoint=file)
+    stored = file.read_bytes()
+    marker = tmp_path / "ran"
+    crafted = f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()  # a pickle that runs a command
+    for content in (b"", stored[:100], stored[:-5], crafted):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint\.safetensors is no checkpoint"):
+            train_networks(RING, RECIPES, [0, 1], settings, checkpoint=file)
+    assert not marker.exists()
 
 
 def test_runs_do_not_disturb_each_other() -> None:
