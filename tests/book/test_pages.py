@@ -15,7 +15,7 @@ In the browser, for every page, everything unfolded:
 
 To save time, listings of source code that have the same outline are looked at once for each
 outline, and axe-core judges the colours of one text of each kind: same tag, font, colour and
-grounds. ``test_faults_are_found`` plants each fault in a small page.
+grounds and parent. ``test_faults_are_found`` plants each fault in a small page.
 
 ``HETLIB_HTML`` names another build than ``_build/html``.
 """
@@ -201,6 +201,7 @@ THIN = """() => {
 # opacities and layers of what it stands in
 KINDS = """() => {
     const grounds = new Map(), kinds = new Map();
+    const texts = e => [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
     const ground = e => {
         if (!e) return '';
         if (!grounds.has(e)) {
@@ -213,11 +214,12 @@ KINDS = """() => {
         return grounds.get(e);
     };
     for (const e of document.body.querySelectorAll('*')) {
-        if (![...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim())) continue;
+        if (!texts(e)) continue;
         if (!e.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
         const s = getComputedStyle(e);
         const kind = [e.tagName, ground(e), s.color, s.fontSize, s.fontWeight, s.textShadow,
-            s.textDecorationLine, getComputedStyle(e.parentElement).color].join(';');
+            s.textDecorationLine, getComputedStyle(e.parentElement).color, e.parentElement.tagName,
+            texts(e.parentElement)].join(';');
         if (!kinds.has(kind)) kinds.set(kind, e);
     }
     return [...kinds.values()];
@@ -297,11 +299,7 @@ def accessibility(page: Page, *, colours: bool = False) -> list[str]:
     options = {
         "resultTypes": ["violations"],
         "preload": False,  # would fetch style sheets, which a page opened from disk must not
-        **(
-            {"runOnly": COLOURS}
-            if colours
-            else {"rules": {name: {"enabled": False} for name in COLOURS}}
-        ),
+        **({"runOnly": COLOURS} if colours else {"rules": {"color-contrast": {"enabled": False}}}),
     }
     where = f"{{include: ({KINDS})()}}" if colours else "document"
     found: dict[str, Any] = page.evaluate(f"options => axe.run({where}, options)", options)
