@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import sphinx.ext.autosummary
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^\{\{ room: ([\w.]+) \}\}$", re.MULTILINE)
@@ -64,8 +68,22 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = MARK.sub(lambda mark: listing(mark[1]), source[0])
 
 
+def short_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
+) -> nodes.reference | None:
+    """Resolve a docstring's reference to a name of another module, if one object has it."""
+    if node.get("refdomain") != "py":
+        return None
+    ending = "." + node["reftarget"]
+    found = [o for name, o in env.domains["py"].objects.items() if name.endswith(ending)]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the hook."""
+    """Register the hooks."""
     sphinx.ext.autosummary.WELL_KNOWN_ABBREVIATIONS += ABBREVIATIONS
     app.connect("source-read", fill)
+    app.connect("missing-reference", short_name)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -123,7 +123,9 @@ def bare_images(page: Path) -> list[str]:
 def test_book_is_built() -> None:
     assert NAMES, f"there are no pages in {HTML}: run make book"
     toc = yaml.safe_load((HTML.parent.parent / "_toc.yml").read_text())
-    listed = [toc["root"]] + [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    below = [section for chapter in chapters for section in chapter.get("sections", [])]
+    listed = [toc["root"], *(page["file"] for page in chapters + below)]
     missing = [name for name in listed if f"{name}.html" not in NAMES]
     assert not missing, f"{missing} of _toc.yml are not in the build: run make book"
 
@@ -163,6 +165,9 @@ UNFOLD = """() => {
     for (const e of document.querySelectorAll('details')) e.open = true;
     for (const e of document.querySelectorAll('.toggle-hidden'))
         e.classList.remove('toggle-hidden');
+    const still = document.createElement('style');  // colours and sizes change at once
+    still.textContent = '*, ::before, ::after { transition: none !important }';
+    document.head.append(still);
 }"""
 STATE = "e => [...e.querySelectorAll('svg, output, .frames-values')].map(x => x.innerHTML).join()"
 # MathJax marks errors, sets unknown macros in red, and must have replaced every formula
