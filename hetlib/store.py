@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hetlib.book.progress import track
+from hetlib.extras import require
 
 PACKAGE = Path(__file__).parent
 #: Libraries on whose version the results may depend.
@@ -114,6 +115,7 @@ def _write(file: Path, value: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def _client(address: str | None, workers: int) -> Iterator[Any]:
     """A client of the scheduler at an address, or of a cluster of this machine's own."""
+    require("distributed")
     import dask
     from distributed import Client, LocalCluster
 

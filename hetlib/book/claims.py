@@ -14,6 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hetlib.extras import require
+
+require("yaml")
 import yaml
 
 REPRODUCED = "reproduced"
@@ -208,6 +211,7 @@ def _find(claim_id: str) -> Claim:
 
 def show(*verdicts: Verdict) -> None:
     """Display several verdicts from one cell."""
+    require("IPython")
     from IPython.display import display
 
     for verdict in verdicts:

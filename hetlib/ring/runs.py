@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hetlib.checks import Array
+from hetlib.extras import require
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.network import Recipe, Settings
 from hetlib.store import load_result, save_result
@@ -76,6 +77,8 @@ def _plain(value: Any) -> Any:
 def device() -> dict[str, Any]:
     """Processor, cores and versions, without the name of the machine; and the date."""
     import scipy
+
+    require("torch")
     import torch
 
     cpu = platform.processor() or platform.machine()

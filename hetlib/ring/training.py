@@ -13,6 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+
+from hetlib.extras import require
+
+require("torch")
 import torch
 from torch import Tensor
 
