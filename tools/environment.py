@@ -12,20 +12,21 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any, Optional, Sequence, Union
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXTRAS = ".[book,llm,dev]"
 
 
-def read(name):
+def read(name: str) -> str:
     """A file of the project, as text."""
     with open(os.path.join(ROOT, name), encoding="utf-8") as file:
         return file.read()
 
 
-def too_old(found, project):
+def too_old(found: Sequence[Any], project: str) -> Optional[str]:
     """What to say of a Python that is older than the project's; None if it will do."""
-    wanted = re.search(r'requires-python = ">=([\d.]+)"', project).group(1)
+    (wanted,) = re.findall(r'requires-python = ">=([\d.]+)"', project)
     if tuple(found[:2]) >= tuple(int(part) for part in wanted.split(".")):
         return None
     return (
@@ -34,12 +35,12 @@ def too_old(found, project):
     ).format(wanted, sys.executable, found[0], found[1], found[2], wanted)
 
 
-def digest(*texts):
+def digest(*texts: str) -> str:
     """One digest of everything that the environment rests on."""
     return hashlib.sha256("\0".join(texts).encode("utf-8")).hexdigest()
 
 
-def main():
+def main() -> Union[str, int, None]:
     """Check the Python, and make the environment anew unless it is ready."""
     project = read("pyproject.toml")
     wrong = too_old(sys.version_info, project)
