@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.labels import Comparisons, Linked
+from hetlib.extras import require
 from hetlib.linked.moments import JointMoments
 
 
@@ -66,6 +67,7 @@ def neural_moments(
     Raises:
         ValueError: features of another length, or indices that are no response.
     """
+    require("torch")
     import torch
 
     linked = Linked.of(data)

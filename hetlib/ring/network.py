@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from hetlib.extras import require
+
+require("torch")
+import torch
 from torch import Tensor
 
 from hetlib.checks import Array

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hetlib.extras import require
+
 #: What starts each answer of the assistant in HH-RLHF.
 ASSISTANT = "\n\nAssistant:"
 
@@ -198,6 +200,7 @@ def _file_rows(path: Path) -> Iterator[str]:
 
 def _hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     try:
+        require("datasets")
         import datasets
     except ImportError as error:
         raise ValueError(
