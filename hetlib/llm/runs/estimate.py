@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 GIB = 2**30
 #: Tokens of a text of HH-RLHF within 512 tokens, on average (a 49k-token vocabulary).

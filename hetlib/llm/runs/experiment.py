@@ -19,7 +19,7 @@ from tqdm import tqdm
 from hetlib.book.progress import track
 from hetlib.checks import Array
 from hetlib.llm.data.tokens import TokenPairs
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 #: Data sets of a worker process by their place; sent once a process.
 _WORK: list[TokenPairs] = []

@@ -1,7 +1,7 @@
 """A parameter file as runs: data, settings, cells and seeds.
 
 The files ``params/llm-*.yml`` are flat: fields of :class:`Plan` and of
-:class:`hetlib.llm.settings.Settings` side by side, under the names of chapter 10's parameters
+:class:`hetlib.llm.model.settings.Settings` side by side, under the names of chapter 10's parameters
 cell, so that papermill and ``python -m hetlib.llm`` read the same file.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from hetlib.llm.data.pairs import Pair, read_pairs, sample, split_by_prompt
 from hetlib.llm.data.synthetic import dialogues
 from hetlib.llm.data.tokens import TokenPairs, tokenise
-from hetlib.llm.settings import SETTINGS, Settings, check_names
+from hetlib.llm.model.settings import SETTINGS, Settings, check_names
 
 #: Names that only the chapter uses.
 CHAPTER = ("profile", "seed", "results", "run", "quick", "full")
@@ -60,7 +60,7 @@ class Plan:
         longest: Leave out pairs with a text of more tokens, if fewer than the settings' limit, to
             which rewards are scaled: for a machine that has no time for long texts.
         world: Further arguments of :func:`hetlib.llm.data.synthetic.dialogues`.
-        cells: Names as in :meth:`hetlib.llm.settings.Settings.cell`.
+        cells: Names as in :meth:`hetlib.llm.model.settings.Settings.cell`.
         seeds: Seeds of each cell.
         rates: Learning rates to try besides, with the first seed.
         rate_cells: The cells to try them on.

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 import transformers
 
-from hetlib.llm.analysis.evaluation import agreement
+from hetlib.llm.data.agreement import agreement
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models, pretrain
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
-from hetlib.llm.settings import Settings
 from hetlib.llm.train import checkpoints
 from hetlib.llm.train.trainer import PairTrainer, Presentations, Rhythm, points
 
