@@ -186,7 +186,7 @@ def check_names(values: Iterable[str], known: Iterable[str]) -> None:
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            advice = f"; did you mean {' or '.join(near)}?" if near else ""
+            advice = f"; did you mean {' or '.join(near)}?" if near else "."
             raise ValueError(f"{name!r} is no setting{advice} Known are {', '.join(known)}")
 
 
