@@ -59,10 +59,10 @@ def make_pair(one: str, other: str, prompt: str | None = None) -> Pair:
         ValueError: the texts are identical, share no prompt up to an "Assistant:", one
             response is empty, or a text holds half of a character (a lone surrogate).
     """
-    if any("\ud800" <= c <= "\udfff" for text in (one, other) for c in text):
-        raise ValueError(
-            "a text is not valid Unicode (a lone surrogate, or bytes that are no UTF-8)"
-        )
+    try:
+        (one + other).encode()
+    except UnicodeEncodeError:  # without the text: it may be offensive
+        raise ValueError("not Unicode: a lone surrogate, or bytes that are no UTF-8") from None
     if one == other:
         raise ValueError("the two texts are identical; a pair needs two different responses")
     if prompt is None:
@@ -190,8 +190,8 @@ def _files(path: Path, split: str) -> list[Path]:
         found = [p for p in every if word.search(p.name)]
         if not found:
             raise ValueError(
-                f"{path} holds no {' or '.join(SUFFIXES)} file with the word {split!r} in its name; "
-                f"it holds {', '.join(p.name for p in every) or 'none at all'}"
+                f"{path} holds no {' or '.join(SUFFIXES)} file with the word {split!r} in its "
+                f"name; it holds {', '.join(p.name for p in every) or 'none at all'}"
             )
         return found
     if not path.exists():

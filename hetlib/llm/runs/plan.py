@@ -7,6 +7,7 @@ cell, so that papermill and ``python -m hetlib.llm`` read the same file.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -142,6 +143,7 @@ class Plan:
             raise ValueError(f"eos is {self.eos!r}; true or false is needed")
         if not isinstance(self.world, Mapping):
             raise ValueError(f"world is {self.world!r}; names and values are needed")
+        check_names(self.world, set(inspect.signature(dialogues).parameters) - {"size", "seed"})
         share = self.held_out_share
         if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
             raise ValueError(f"held_out_share is {share!r}; a share between 0 and 1 is needed")
