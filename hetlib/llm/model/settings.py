@@ -68,6 +68,7 @@ class Settings:
     rank: int = 8  # App. E: matrices of rank 8
     lora_alpha: float = 32.0  # App. E: alpha 32
     dropout: float = 0.1  # App. E: dropped with probability 0.1
+    lora_targets: str = "default"  # peft's choice, else all linear layers; or names with commas
     # ---- optimisation ----
     batch: int = 2  # App. E: two pairs a batch
     accumulate: int = 1  # released code: a step for each batch

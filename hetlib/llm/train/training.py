@@ -76,6 +76,12 @@ def train(
     elif args.device.type == "cpu":  # accelerate would train unsharded without a word
         raise ValueError("FSDP is asked for, but accelerate shards only over GPUs and the like")
     base = models.load_base(settings, small)
+    known = base.get_input_embeddings().num_embeddings
+    most = max(int(t.max()) for d in (data, held_out) for t in (*d.first, *d.second))
+    if most >= known:
+        raise ValueError(
+            f"model {settings.model!r} knows {known} tokens, but its tokenizer gives token {most}"
+        )
     rank, processes, hidden = args.process_index, args.world_size, base.config.hidden_size
     shown = Presentations(settings, data, rank, processes, hidden)
     torch.manual_seed(settings.seed)
