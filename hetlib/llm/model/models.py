@@ -212,22 +212,23 @@ def _check_layout(settings: Settings, base: Any) -> None:
     Raises:
         ValueError: it does not, or it has a window shorter than the texts.
     """
-    if not settings.shared_prompt:
-        return
-    advice = f"model {settings.model!r} {{}}; shared_prompt: false reads each text by itself"
+    advice = f"model {settings.model!r} {{}}"
+    if settings.shared_prompt:
+        advice += "; shared_prompt: false reads each text by itself"
     window = getattr(base.config, "sliding_window", None)
-    if window and window < settings.limit:
+    if settings.shared_prompt and window and window < settings.limit:
         raise ValueError(advice.format(f"looks back {window} tokens, limit is {settings.limit}"))
     tokens = np.arange(9, dtype=np.int32) % base.get_input_embeddings().num_embeddings
     first, second = tokens[[1, 2, 3, 4, 5, 6]], tokens[[1, 2, 3, 7, 8, 1, 4]]
     data = TokenPairs(["", "."], np.full(2, 3, np.int32), [first, second], [second, first])
-    shared = batches.shared_tokens(data)
+    shared = batches.shared_tokens(data) if settings.shared_prompt else None
     batch = batches.collate(data, [0, 1], shared, hidden=2**20)  # side by side in one row
     batch = {name: value.to(base.device) for name, value in batch.items()}
     was = base.training
     base.eval()
     try:
-        inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")}
+        names = ("input_ids", "position_ids", "attention_mask")
+        inputs = {name: batch[name] for name in names if name in batch}
         hidden = base.base_model(**inputs).last_hidden_state
         weight = base.get_output_embeddings().weight
         told = (batch["source"], batch["target"], batch["owner"])
@@ -244,7 +245,9 @@ def _check_layout(settings: Settings, base: Any) -> None:
         base.train(was)
     gap = float(((ours - torch.stack(plain)) / torch.stack(plain)).abs().max())
     if not gap <= (2e-2 if settings.precision == "bf16" else 2e-5):
-        raise ValueError(advice.format(f"scores packed texts otherwise than alone (by {gap:.1g})"))
+        raise ValueError(
+            advice.format(f"scores our layout otherwise than texts alone (by {gap:.1g})")
+        )
 
 
 def _targets(wanted: str, base: Any) -> str | list[str] | None:
@@ -288,7 +291,13 @@ class Scorer(nn.Module):
         with warnings.catch_warnings():
             # peft still asks for the old name of a model's property
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is", FutureWarning)
-            self.adapted = peft.get_peft_model(base, lora)
+            try:
+                self.adapted = peft.get_peft_model(base, lora)
+            except ValueError as error:
+                raise ValueError(
+                    f"model {settings.model!r} takes no LoRA with lora_targets "
+                    f"{settings.lora_targets!r} and dropout {settings.dropout}: {error}"
+                ) from error
         self.head: nn.Linear | None = None
         if settings.method == "reward":  # as transformers starts a classification head
             self.head = nn.Linear(base.config.hidden_size, 1, bias=False)

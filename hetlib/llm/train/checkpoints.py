@@ -36,7 +36,10 @@ def load_trained(model: Any, folder: Path) -> None:
     """Put stored adapters and head into a scorer, whether it is sharded or not."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-    state = safetensors.torch.load_file(folder / WEIGHTS)
+    try:
+        state = safetensors.torch.load_file(folder / WEIGHTS)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} is damaged ({error}); remove {folder}") from error
     if torch.distributed.is_initialized():
         options = StateDictOptions(full_state_dict=True, strict=False)
         set_model_state_dict(model, state, options=options)
@@ -73,7 +76,8 @@ def prune(folder: Path) -> None:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    found = [p for p in folder.glob("checkpoint-*") if p.name.rpartition("-")[2].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def _whole(path: Path, processes: int) -> bool:

@@ -65,7 +65,7 @@ def train(
         _claim(folder, identity)
     with args.main_process_first(desc="folder"):
         if (folder / "metrics.json").exists():
-            return json.loads((folder / "metrics.json").read_text())
+            return _stored(folder / "metrics.json")
     with args.main_process_first(desc="small model"):
         small = None
         if settings.model == "tiny":
@@ -187,12 +187,22 @@ def _arguments(settings: Settings, folder: Path) -> transformers.TrainingArgumen
     return args
 
 
+def _stored(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); remove it and run again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is damaged (no names and values); remove it and run again")
+    return found
+
+
 def _claim(folder: Path, identity: dict[str, Any]) -> None:
     """Take a folder for this run, or find that it is this run's."""
     file = folder / "settings.json"
     wanted = json.loads(json.dumps(identity))
     if file.exists():
-        stored = json.loads(file.read_text())
+        stored = _stored(file)
         odd = [
             f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here"
             for name in sorted(stored.keys() | wanted.keys())
