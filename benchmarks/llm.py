@@ -283,8 +283,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options)))
         return
-    from hetlib.ring.runs import device
-    from hetlib.store import save_result
+    from hetlib.store import device, save_result
 
     chosen = ["ours", "ours unpacked", "ours frozen"]
     chosen += ["released"] if options.checkout else []

@@ -42,7 +42,7 @@ ORDER = [
     *("extras", "checks", "core", "borda", "surveys", "linked", "consistent", "mixture", "ring"),
     *("comparison", "llm"),
 ]
-BOOK = {"book", "store"}
+BOOK = {"book", "provenance", "store"}
 
 
 def direct(*extras: str) -> dict[str, Requirement]:

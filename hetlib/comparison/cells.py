@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods.table import METHODS
+from hetlib.comparison.methods import METHODS
 from hetlib.comparison.worlds import Conditions, World, make_world
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import kl_divergence, total_variation

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons
+from hetlib.core.labels import Comparisons, Linked
 from hetlib.extras import require
-from hetlib.linked.moments import JointMoments, Linked
+from hetlib.linked.moments import JointMoments
 
 
 def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:

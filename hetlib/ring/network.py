@@ -105,7 +105,7 @@ class Batches:
         self.head = 0
 
     def _draw(self, size: int) -> RingComparisons:
-        draw = self.environment.sample_votes if self.votes else self.environment.sample
+        draw = self.environment.sample_types if self.votes else self.environment.sample
         return draw(size, self.rng)
 
     def next(self) -> RingComparisons:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from hetlib.comparison.cells import Cell, collect, interval, run_cell, score
 from hetlib.comparison.methods import METHODS
-from hetlib.comparison.methods.result import Method
+from hetlib.comparison.methods.registry import Method
 from hetlib.comparison.worlds import Conditions, make_world
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import objective

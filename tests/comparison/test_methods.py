@@ -13,14 +13,15 @@ from scipy.special import softmax
 from hetlib import Population
 from hetlib.borda.optima import dpo_policy
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods import METHODS, distributional, ideal_points, quasi_newton, strength
+from hetlib.comparison.methods import METHODS, distributional, ideal_points, quasi_newton, registry
 from hetlib.comparison.methods.direct import RIDGE, correction_path
 from hetlib.comparison.methods.latent import find_types, maxmin_policy
+from hetlib.comparison.methods.registry import register
 from hetlib.comparison.worlds import Conditions, World, make_world
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import kl_divergence, total_variation
 from hetlib.linked.corrected import Correction, corrected_reward
-from hetlib.linked.moments import exact_moments, moments_from_counts, sample_linked
+from hetlib.linked.moments import exact_moments, moments_from_counts
 from hetlib.ring import fits
 
 COUNTS = [key for key, method in METHODS.items() if method.form not in ("people", "none")]
@@ -105,7 +106,7 @@ def test_mixdpo_is_right_if_types_differ_in_strength_alone() -> None:
     rng = np.random.default_rng(0)
     strengths = np.exp(0.8 * rng.standard_normal(2000) - 0.32)
     people = Population(strengths[:, None] * direction)
-    reward, spread = strength.random_strength(people.pairwise() * 1e9)
+    reward, spread = distributional.random_strength(people.pairwise() * 1e9)
     assert total_variation(softmax(reward), people.optimal_policy()) < 0.01
     assert spread == pytest.approx(0.8, abs=0.1)
     assert total_variation(dpo_policy(people.pairwise()), people.optimal_policy()) > 0.03
@@ -113,7 +114,7 @@ def test_mixdpo_is_right_if_types_differ_in_strength_alone() -> None:
 
 def test_one_type_needs_no_spread() -> None:
     people = Population([[1.0, 0.3, -0.5, -0.8]])
-    reward, spread = strength.random_strength(people.pairwise() * 1e9)
+    reward, spread = distributional.random_strength(people.pairwise() * 1e9)
     mean, variance = distributional.mean_and_variance(people.pairwise() * 1e9)
     assert spread < 0.02
     assert np.allclose(softmax(reward), people.optimal_policy(), atol=1e-3)
@@ -135,10 +136,10 @@ def _captured(monkeypatch: pytest.MonkeyPatch, module: Any, call: Callable[[], o
     return seen
 
 
-@pytest.mark.parametrize("module", [strength, distributional, ideal_points])
-def test_gradients(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["mixdpo", "dpl", "pal"])
+def test_gradients(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = LabelSet(make_world("random", 0), 3_000, 0)
-    method = {strength: "mixdpo", distributional: "dpl", ideal_points: "pal"}[module]
+    module = ideal_points if method == "pal" else distributional
     seen = _captured(monkeypatch, module, lambda: METHODS[method].fit(labels))
     rng = np.random.default_rng(0)
     x = seen["start"] + 0.3 * rng.random(seen["start"].size)
@@ -163,7 +164,7 @@ def test_ideal_points_recover_a_planar_population() -> None:
     rng = np.random.default_rng(1)
     points, ideals = rng.normal(size=(6, 2)), 1.2 * rng.normal(size=(3, 2))
     people = Population(ideal_points.ideal_rewards(points, ideals))
-    linked = sample_linked(people, 20_000, rng, labels=10)
+    linked = people.sample_linked(20_000, rng, labels=10)
     start = ideal_points.initial_points(people.rewards + 0.3, people.weights, 2)
     f, p, mass = ideal_points.fit_ideal_points(linked, 6, start, 3, 2)
     average = mass @ ideal_points.ideal_rewards(f, p)
@@ -208,3 +209,51 @@ def test_em_finds_the_average_of_a_world() -> None:
     labels = LabelSet(world, 100_000, 0)
     for method in ("em average", "pal"):
         assert total_variation(METHODS[method].fit(labels).policy, world.best()) < 0.04
+
+
+# ---- the registry ----
+
+
+def test_registration_refuses_what_no_table_could_show() -> None:
+    before = dict(METHODS)
+    for key, form, aim, word in (
+        ("dpo", "anonymous", "biased", "already"),
+        ("new", "telepathy", "biased", "form"),
+        ("new", "anonymous", "great", "aim"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            register(key, "A method", "nothing", form, aim)
+    assert before == METHODS
+
+
+def test_a_method_from_outside_is_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "METHODS", dict(METHODS))
+    fit = register("mine", "My method", "nothing", "none", "none")(METHODS["uniform"].fit)
+    assert registry.METHODS["mine"].fit is fit
+    assert list(registry.METHODS)[-1] == "mine"
+
+
+# ---- constants ----
+
+
+def test_spread_of_the_strength_ends_at_one_and_a_half() -> None:
+    strengths = np.exp(3 * np.random.default_rng(0).standard_normal(2000))
+    people = Population(strengths[:, None] * np.array([1.0, 0.2, -0.4, -0.8]))
+    _, spread = distributional.random_strength(people.pairwise() * 1e9)
+    assert spread == pytest.approx(1.5, abs=1e-9)
+
+
+def test_variance_of_a_utility_ends_at_ten() -> None:
+    people = Population([[40.0, 1.0, -1.0], [-40.0, 1.0, -1.0]])
+    _, variance = distributional.mean_and_variance(people.pairwise() * 1e9)
+    assert variance[0] == pytest.approx(10.0, rel=1e-6)
+    assert variance.min() == 0
+
+
+def test_ridge_is_a_tenth() -> None:
+    """Two responses: the slope of the loss at the fit is the ridge's, by hand."""
+    wins = np.array([[0.0, 30.0], [10.0, 0.0]])
+    reward = fits.fit_dpo(wins[None], RIDGE).reward[0]
+    h = reward[0] - reward[1]
+    slope = 30 * (1 - 1 / (1 + np.exp(-h))) - 10 / (1 + np.exp(-h))
+    assert slope == pytest.approx(0.1 * reward[0], abs=1e-6)

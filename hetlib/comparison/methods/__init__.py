@@ -1,5 +1,7 @@
-"""Methods of the comparison: from labels to a policy, each with what it must know."""
+"""Every method of the comparison; importing this package registers them in its tables' order."""
 
-from hetlib.extras import lazily
-
-__getattr__, __dir__, __all__ = lazily(__name__, __file__)
+from hetlib.comparison.methods import direct as direct
+from hetlib.comparison.methods import distributional as distributional
+from hetlib.comparison.methods import ideal_points as ideal_points
+from hetlib.comparison.methods import latent as latent
+from hetlib.comparison.methods.registry import METHODS as METHODS

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods.result import Result
+from hetlib.comparison.methods.registry import FULL, NOTHING, PAIRS, TYPE, Result, register
 from hetlib.core import newton
 from hetlib.core.newton import ConvergenceError
 from hetlib.linked.corrected import Correction
@@ -23,23 +24,25 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 FOLDS = 5
 
 
-def _off_diagonal(counts: Array) -> int:
+def off_diagonal(counts: Array) -> int:
     """Labels on pairs of two different responses; the others say nothing."""
     return round(float(counts.sum() - np.trace(counts, axis1=-2, axis2=-1).sum()))
 
 
+@register("dpo", "DPO", NOTHING, "anonymous", "biased")
 def dpo(labels: LabelSet) -> Result:
     """DPO on anonymous labels, Eq. (6)."""
     wins = labels.anonymous
     policy = fits.fit_dpo(wins[None], RIDGE).policy[0]
-    return Result(policy, labels.size, _off_diagonal(wins), len(policy))
+    return Result(policy, labels.size, off_diagonal(wins), len(policy))
 
 
+@register("ipo", "IPO", NOTHING, "anonymous", "biased")
 def ipo(labels: LabelSet) -> Result:
     """IPO on anonymous labels (Azar et al., 2024) with tau = 1."""
     wins = labels.anonymous
     policy = fits.fit_ipo(wins[None], RIDGE).policy[0]
-    return Result(policy, labels.size, _off_diagonal(wins), len(policy))
+    return Result(policy, labels.size, off_diagonal(wins), len(policy))
 
 
 def correction_path(
@@ -83,6 +86,13 @@ def corrected(labels: LabelSet, alpha: float) -> Result:
     return _corrected_result(labels, wins, path[reached], reached)
 
 
+for _alpha in (1.0, 2.0):
+    register(f"corrected {_alpha:g}", f"corrected, α = {_alpha:g}", PAIRS, "twice", "biased")(
+        partial(corrected, alpha=_alpha)
+    )
+
+
+@register("corrected tuned", "corrected, α tuned", PAIRS, "twice", "biased")
 def corrected_tuned(labels: LabelSet) -> Result:
     """The same with the strength that predicts held-out labels best.
 
@@ -133,17 +143,21 @@ def _corrected_result(labels: LabelSet, wins: Array, reward: Array, reached: flo
     n = len(reward)
     policy = np.asarray(softmax(reward))
     pairs = n * (n - 1)  # J1 and J2 of every unordered pair have two free numbers
-    return Result(policy, 2 * (labels.size // 2), _off_diagonal(wins), n + pairs, reached)
+    return Result(policy, 2 * (labels.size // 2), off_diagonal(wins), n + pairs, reached)
 
 
+@register("agreement", "Prop. 6.1", FULL, "votes", "average")
 def agreement(labels: LabelSet, integral: bool = False) -> Result:
     """The consistent loss of Proposition 6.1, or that of Proposition B.3, on unanimous votes."""
     quota, seen = labels.votes(1)
     unanimous = (seen[-1] + seen[0].T)[None]
     fit = fits.fit_integral if integral else fits.fit_agreement
     policy = fit(unanimous, len(quota.step), RIDGE).policy[0]
-    used = _off_diagonal(unanimous[0]) * quota.total
+    used = off_diagonal(unanimous[0]) * quota.total
     return Result(policy, round(seen.sum()) * quota.total, used, len(policy))
+
+
+register("integral", "Prop. B.3", FULL, "votes", "average")(partial(agreement, integral=True))
 
 
 def conditional(labels: LabelSet, each: int) -> Result:
@@ -153,14 +167,25 @@ def conditional(labels: LabelSet, each: int) -> Result:
     scale = np.array([seen.sum()])
     loss = quota.loss(seen[:, None])
     reward = newton.minimise_tables(loss, (1, n), scale, RIDGE)[0]
-    used = _off_diagonal(seen[quota.speaks].sum(axis=0)) * quota.total
+    used = off_diagonal(seen[quota.speaks].sum(axis=0)) * quota.total
     return Result(np.asarray(softmax(reward)), round(seen.sum()) * quota.total, used, n)
 
 
+for _each, _word in ((2, "two"), (3, "three")):
+    register(
+        f"conditional {_each}",
+        f"conditional, n = {_each}",
+        f"{_word} labels of every type on each pair",
+        "votes",
+        "average",
+    )(partial(conditional, each=_each))
+
+
+@register("personalised", "personalised, averaged", TYPE, "typed", "average")
 def personalised(labels: LabelSet) -> Result:
     """One Bradley-Terry reward a type, averaged by the types' shares of the labels."""
     wins = labels.typed
     share = wins.sum(axis=(1, 2)) / wins.sum()
     policy = fits.fit_personalised(wins[:, None], share, RIDGE).policy[0]
     size = len(wins) * len(policy) + len(wins) - 1
-    return Result(policy, labels.size, _off_diagonal(wins), size, types=len(wins))
+    return Result(policy, labels.size, off_diagonal(wins), size, types=len(wins))

@@ -18,8 +18,8 @@ from hetlib.comparison.budgets import LabelSet
 from hetlib.comparison.methods.direct import RIDGE
 from hetlib.comparison.methods.latent import find_types
 from hetlib.comparison.methods.quasi_newton import Loss, lowest
-from hetlib.comparison.methods.result import Result
-from hetlib.linked.moments import Linked
+from hetlib.comparison.methods.registry import PEOPLE, Result, register
+from hetlib.core.labels import Linked
 
 #: Dimensions of the space, a plane.
 DIMENSIONS = 2
@@ -124,6 +124,7 @@ def fit_ideal_points(
     return f, p, np.exp(log_mass)
 
 
+@register("pal", "ideal points (PAL-style)", PEOPLE, "people", "average")
 def pal(labels: LabelSet) -> Result:
     """PAL-style: people followed over several labels, prototypes, their average reward."""
     people, found = labels.people, find_types(labels)

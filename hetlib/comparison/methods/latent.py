@@ -13,7 +13,7 @@ from hetlib import checks
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
 from hetlib.comparison.methods.direct import RIDGE
-from hetlib.comparison.methods.result import Result
+from hetlib.comparison.methods.registry import PEOPLE, Result, register
 from hetlib.core.newton import ConvergenceError
 from hetlib.mixture.em import LatentTypes, em_dpo
 from hetlib.mixture.regret import min_max_regret
@@ -45,18 +45,21 @@ def _result(labels: LabelSet, types: LatentTypes, policy: Array) -> Result:
     return Result(policy, people.votes.size, used, size, types=types.types)
 
 
+@register("em average", "EM-DPO + average", PEOPLE, "people", "average")
 def average(labels: LabelSet) -> Result:
     """EM-DPO, then the optimum for the average of the recovered rewards."""
     types = find_types(labels)
     return _result(labels, types, types.average_policy)
 
 
+@register("em minmax", "EM-DPO + min-max regret", PEOPLE, "people", "other")
 def minmax(labels: LabelSet) -> Result:
     """EM-DPO, then the mixture of the types' policies with the least largest regret."""
     types = find_types(labels)
     return _result(labels, types, min_max_regret(types.rewards, types.policies).policy)
 
 
+@register("maxmin", "MaxMin-style", PEOPLE, "people", "other")
 def maxmin(labels: LabelSet) -> Result:
     """MaxMin-RLHF (Chakraborty et al., 2024) on the types that EM has found."""
     types = find_types(labels)
