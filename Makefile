@@ -15,7 +15,8 @@
 #   make bench       compare our speed with the peers'
 #   make clean       remove everything that was built
 
-PYTHON ?= python3
+# The Python named, or that of .venv, or the system's
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 BIN    := .venv/bin/
 PY     := $(BIN)python
 PATHS  := PYTHONPATH=tools

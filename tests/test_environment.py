@@ -98,12 +98,12 @@ def test_pins_accept_every_python_promised(python: str) -> None:
     refused = []
     for name, pin in pins().items():
         try:
-            found = metadata.metadata(name)
+            found = dict(metadata.metadata(name).json)
         except metadata.PackageNotFoundError:
             continue  # for another system or Python than this one
-        ours = {s.version for s in pin.specifier} == {found["Version"].partition("+")[0]}
-        if ours and not SpecifierSet(found.get("Requires-Python", "")).contains(python):
-            refused.append(f"{pin} needs Python {found['Requires-Python']}")
+        ours = {s.version for s in pin.specifier} == {str(found["version"]).partition("+")[0]}
+        if ours and not SpecifierSet(str(found.get("requires_python", ""))).contains(python):
+            refused.append(f"{pin} needs Python {found['requires_python']}")
     assert not refused
 
 
@@ -132,6 +132,7 @@ def test_extras_named_in_errors_bring_the_package() -> None:
 @pytest.mark.parametrize("found", [(3, 10, 13), (3, 6, 15), (2, 7, 18)])
 def test_an_old_python_is_named(found: tuple[int, int, int]) -> None:
     told = environment.too_old(found, (ROOT / "pyproject.toml").read_text())
+    assert told is not None
     assert "needs Python 3.11 or newer" in told
     assert "{}.{}.{}".format(*found) in told
     assert environment.too_old((3, 11, 0), (ROOT / "pyproject.toml").read_text()) is None
@@ -153,7 +154,7 @@ def test_environment_is_ready_by_digest_not_by_date(
         return 0
 
     monkeypatch.setattr(environment, "ROOT", str(root))
-    monkeypatch.setattr(environment.subprocess, "call", call)
+    monkeypatch.setattr("environment.subprocess.call", call)
 
     def made() -> bool:
         commands.clear()
@@ -281,7 +282,15 @@ def test_wheel_works_where_there_is_only_numpy_and_scipy(tmp_path: Path) -> None
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "hetlib", source / "hetlib")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path, source]
+    build = [
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
     subprocess.run([*pip, *build], check=True)
     (wheel,) = tmp_path.glob("hetlib-*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -67,10 +67,11 @@ def main() -> Union[str, int, None]:
     print("making .venv with Python " + sys.version.split()[0])
     sys.stdout.flush()
     shutil.rmtree(venv, ignore_errors=True)
+    base = getattr(sys, "_base_executable", sys.executable)  # .venv's own may ask, too
     python = os.path.join(venv, "bin", "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
-        [sys.executable, "-m", "venv", "--clear", venv],
+        [base, "-m", "venv", "--clear", venv],
         [*pip, "-c", "constraints.txt", "-e", EXTRAS],
     ):
         code = subprocess.call(command, cwd=ROOT)
