@@ -136,6 +136,11 @@ class Linked:
         """Comparisons whose ``votes`` columns are labels of one person, as linked data."""
         if isinstance(data, Linked):
             return data
+        if not isinstance(data, Comparisons):
+            raise ValueError(
+                f"linked labels are needed, Linked or Comparisons, not {type(data).__name__}; "
+                "labels one a type are not labels of one person"
+            )
         wide = (len(data), data.votes.shape[1])
         y1, y2 = (np.broadcast_to(y[:, None], wide) for y in (data.y1, data.y2))
         return cls(y1, y2, data.votes)

@@ -210,7 +210,6 @@ def test_two_labels_of_one_person_agree_more_often_than_of_two() -> None:
 def test_votes_have_one_column_for_each_type() -> None:
     data = POPULATION.sample_votes(100_000, np.random.default_rng(5), D)
     assert data.votes.shape == (100_000, 2)
-    assert data.types is None
     pair = (data.y1 == 0) & (data.y2 == 1)
     by_type = POPULATION.pairwise_by_type()[:, 1, 0]
     assert np.allclose(data.votes[pair].mean(0), by_type, atol=0.02)
