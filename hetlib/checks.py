@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +17,11 @@ def array(name: str, value: ArrayLike, ndim: int) -> Array:
         ValueError: ``value`` is ragged, not numeric, of another rank, empty or not finite.
     """
     try:
+        if np.iscomplexobj(value):
+            raise TypeError("complex numbers")
         out = np.array(value, dtype=np.float64)
+    except OverflowError as error:
+        raise ValueError(f"{name} holds a number too large for a float") from error
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be a rectangular array of numbers: every row of the same length"
@@ -60,6 +66,18 @@ def distribution(
     return p / p.sum()
 
 
+def whole(name: str, value: int) -> int:
+    """``value`` as an int.
+
+    Raises:
+        ValueError: ``value`` is not a whole number.
+    """
+    try:
+        return index(value)
+    except TypeError as error:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number") from error
+
+
 def positive(name: str, value: float) -> float:
     """``value`` as a float.
 
@@ -68,7 +86,7 @@ def positive(name: str, value: float) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a positive number, not {value!r}") from error
     if not (np.isfinite(number) and number > 0):
         raise ValueError(f"{name} is {number}; it must be positive and finite")

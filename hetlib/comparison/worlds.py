@@ -24,8 +24,6 @@ from hetlib.surveys.tables import nonvoters
 WORLDS = ("ring", "random", "survey")
 #: Types, responses and reward scale of a random population.
 TYPES, RESPONSES, SCALE = 3, 8, 1.5
-#: Every link gets the slope of the logistic function at zero, so that only the shape differs.
-STRETCH = {"logistic": 1.0, "probit": np.sqrt(2 * np.pi) / 4, "cauchit": np.pi / 4}
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Conditions:
     """What differs from a well-behaved study; the defaults change nothing.
 
     Attributes:
-        link: Preference model, a key of :data:`STRETCH`.
+        link: Preference model, a key of :data:`LINKS`.
         temperature: Divides reward differences before the link.
         jitter: Scale of logistic noise that is added to each reward difference.
         flips: Probability that a label is recorded the wrong way round.
@@ -55,8 +53,8 @@ class Conditions:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if self.link not in STRETCH:
-            raise ValueError(f"link is {self.link!r}; known links are {', '.join(sorted(STRETCH))}")
+        if self.link not in LINKS:
+            raise ValueError(f"link is {self.link!r}; known links are {', '.join(sorted(LINKS))}")
         checks.positive("temperature", self.temperature)
         for name, top in (("jitter", 1e3), ("flips", 0.5), ("mixed", 1.0), ("skew", 1e3)):
             if not 0 <= getattr(self, name) <= top:
@@ -110,7 +108,9 @@ class World:
         """Pr(label on record says y_i beats y_j) by type on record, (types, n, n)."""
         c, r, w = self.conditions, self.population.rewards, self.population.weights
         gaps = r[:, :, None] - r[:, None, :]
-        link, stretch = LINKS[c.link], STRETCH[c.link] / c.temperature
+        link = LINKS[c.link]
+        # Every link gets the slope of the logistic at zero, so that only the shape differs.
+        stretch = LINKS["logistic"].slope / link.slope / c.temperature
         p = link(stretch * gaps)
         if c.jitter:  # averaged over quantiles of the logistic noise
             nodes, weights = np.polynomial.legendre.leggauss(100)

@@ -15,6 +15,7 @@ from hetlib.core.policies import optimal_policy
 
 
 def _at_least_one(size: int) -> None:
+    checks.whole("size", size)
     if size < 1:
         raise ValueError(f"size is {size}; at least one comparison is needed")
 
@@ -69,11 +70,14 @@ class Population:
 
     def choice(self, difference: ArrayLike) -> Array:
         """Probability of choosing the response that is better by ``difference``, Eq. (2)."""
-        return LINKS[self.link](np.asarray(difference, dtype=np.float64) / self.temperature)
+        with np.errstate(over="ignore"):  # an infinite difference has the right limit
+            return LINKS[self.link](np.asarray(difference, dtype=np.float64) / self.temperature)
 
     def pairwise_by_type(self) -> Array:
         """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
-        return self.choice(self.rewards[:, :, None] - self.rewards[:, None, :])
+        with np.errstate(over="ignore"):
+            gaps = self.rewards[:, :, None] - self.rewards[:, None, :]
+        return self.choice(gaps)
 
     def pairwise(self) -> Array:
         """Pr(y_i beats y_j), Eq. (8), shape (responses, responses)."""
@@ -122,6 +126,8 @@ class Population:
         Returns:
             Comparisons with votes of shape (size, labels).
         """
+        if checks.whole("labels", labels) < 1:
+            raise ValueError(f"labels is {labels}; at least one label is needed")
         y1, y2 = self._pairs(size, rng, sampling)
         u = rng.choice(self.types, size=size, p=self.weights)
         p = self.choice(self.rewards[u, y2] - self.rewards[u, y1])
