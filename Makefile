@@ -4,6 +4,7 @@
 #   make test        set up, then lint, types, tests, notebooks, strict build, pages
 #
 #   make setup       the environment .venv, from constraints.txt
+#   make check       lint, types and the fast tests; of one room: make check T=borda
 #   make book        render the book from the stored outputs; runs no chapter
 #   make run         run at the full profile every chapter whose stored outputs are stale
 #   make run/NAME    one chapter, stale or not, such as make run/03-borda
@@ -14,7 +15,8 @@
 #   make bench       compare our speed with the peers'
 #   make clean       remove everything that was built
 
-PYTHON ?= python3
+# The Python named, or that of .venv, or the system's
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 BIN    := .venv/bin/
 PY     := $(BIN)python
 PATHS  := PYTHONPATH=tools
@@ -28,15 +30,15 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce book run sync test lint types unit notebooks pages bench clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup: .venv/ready
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,llm,dev]'
-	@touch $@
+# Asks every time: what counts is the digest in the file, not its date
+.venv/ready: FORCE
+	@"$(PYTHON)" tools/environment.py
+FORCE:
 
 # The one script that MathJax needs, from the installed package
 MATHJAX := book/_static/mathjax/tex-svg-full.js
@@ -79,13 +81,24 @@ sync/%: setup
 	@$(PATHS) $(PY) tools/execute.py --sync --named
 
 test: setup lint types unit notebooks book pages
+T ?=
+ifeq ($(T),)
+check: setup lint types
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
+else
+check: setup
+	$(BIN)ruff check "hetlib/$(T)" "tests/$(T)"
+	$(PATHS) $(BIN)pytest -q -m "not pages and not slow" "tests/$(T)"
+endif
 lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
+	$(BIN)deptry hetlib tools
+	$(BIN)check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 types:
 	$(BIN)mypy
 unit:
-	$(PATHS) $(BIN)pytest -n 2 -m "not pages" -q
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages" -q
 # Each checked cell, rerun at the quick profile, prints what is stored
 notebooks:
 	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \

@@ -46,7 +46,7 @@ WANTED = ("RewardDataCollatorWithPadding", "DPOTrainer", "adjust_temp")
 
 def settings(options: argparse.Namespace, reference: str) -> Any:
     """The settings of all contestants."""
-    from hetlib.llm.settings import Settings
+    from hetlib.llm.model.settings import Settings
 
     values: dict[str, Any] = {
         **{"model": "tiny", "hidden": 576, "layers": 30, "heads": 9, "intermediate": 1536},

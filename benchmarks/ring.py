@@ -127,7 +127,7 @@ def ours(method: str, size: int, seed: int) -> list[list[float]]:
     ring = RingEnvironment()
     rng = np.random.default_rng(seed)
     if method == "consistent":
-        second, first = fits.unanimous_counts(ring.sample_votes(size, rng))
+        second, first = fits.unanimous_counts(ring.sample_types(size, rng))
         return fits.fit_agreement(second + first, 3).policy.tolist()
     if method.startswith("corrected"):
         linked = ring.sample(size, rng, labels=2)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hetlib.book.progress import track
+from hetlib.extras import require
 from hetlib.provenance import Sources, short
 
 #: Libraries on whose version the results may depend.
@@ -247,6 +248,7 @@ def _by_scheduler(
     function: Callable[[C], dict[str, Any]], missing: dict[Path, C], address: str
 ) -> Generator[tuple[Path, dict[str, Any]]]:
     """Results as they come, from the workers of a Dask scheduler."""
+    require("distributed")
     from distributed import Client, as_completed
 
     with Client(address, set_as_default=False) as client:

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hetlib.extras import require
+
+require("torch")
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file

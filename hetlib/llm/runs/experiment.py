@@ -18,7 +18,7 @@ from tqdm import tqdm
 from hetlib.book.progress import track
 from hetlib.checks import Array
 from hetlib.llm.data.tokens import TokenPairs
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 from hetlib.store import code_digest, one_thread_each
 
 #: What a run imports first: all that it does is reached from here.

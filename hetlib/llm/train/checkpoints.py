@@ -43,7 +43,7 @@ def load_trained(model: Any, folder: Path) -> None:
     try:
         state = safetensors.torch.load_file(folder / WEIGHTS)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS} is no whole safetensors file: {error}") from None
+        raise ValueError(f"{folder / WEIGHTS} is damaged ({error}); remove {folder}") from error
     if torch.distributed.is_initialized():
         options = StateDictOptions(full_state_dict=True, strict=False)
         set_model_state_dict(model, state, options=options)
