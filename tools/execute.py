@@ -201,10 +201,11 @@ def watch(process: subprocess.Popen[str], name: str, position: int) -> str:
 
 
 def warnings_in(log: str) -> list[str]:
-    """Lines of papermill's log that warn of something."""
-    usual = ("Input Notebook:", "Output Notebook:", "Executing notebook with kernel")
+    """Lines of papermill's log that warn of something; a kernel that ends may be noisy, too."""
+    known = "the file is not specified with any extension : -"  # it reads from a pipe
     lines = [line.strip() for line in log.splitlines()]
-    return [x for x in lines if x and not x.startswith(usual) and not x.startswith("Executing:")]
+    warning = re.compile(r"\w*Warning: |Passed unknown parameter", re.IGNORECASE)
+    return [line for line in lines if warning.search(line) and not line.endswith(known)]
 
 
 def run(

@@ -105,6 +105,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert printed(second) == ["second\n"]
 
     book.write("01-first", "print(number)  # a comment")
+    assert len(said.splitlines()) == 1  # nothing to warn of
     assert execute.is_fresh("01-first", first.parent, "quick")
     assert not execute.is_fresh("01-first", first.parent, "full")
     book.write("01-first", "print(number + 1)")
@@ -280,8 +281,15 @@ def test_edited_prose_is_copied_and_outputs_stay(
 
 
 def test_what_papermill_warns_of_is_shown() -> None:
-    log = "Input Notebook:  -\nOutput Notebook: x\nPassed unknown parameter: bata\nExecuting: 1%\n"
-    assert execute.warnings_in(log) == ["Passed unknown parameter: bata"]
+    log = (
+        "Input Notebook:  -\nPassed unknown parameter: bata\nExecuting: 1%\n"
+        "iorw.py:149: UserWarning: the file is not specified with any extension : -\n"
+        "a.py:1: UserWarning: a word\nTraceback (most recent call last):\n"
+    )
+    assert execute.warnings_in(log) == [
+        "Passed unknown parameter: bata",
+        "a.py:1: UserWarning: a word",
+    ]
 
 
 # ---- make: nothing that is typed is read by a shell ----
