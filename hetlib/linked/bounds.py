@@ -20,6 +20,7 @@ from hetlib.linked import moment_problem
 from hetlib.linked.reward_bounds import (
     Bounds,
     average_reward_bounds,
+    limit,
     mirror,
     witness_of,
 )
@@ -153,12 +154,14 @@ def confidence_box(counts: ArrayLike, level: float = 0.95, pairs: int = 1) -> tu
             (0, 1); pairs < 1.
     """
     n = checks.array("counts", counts, 1)
+    if (n > 1e300).any():
+        raise ValueError(f"counts[{int(n.argmax())}] is {n.max():g}; at most 1e300 is allowed")
     if len(n) < 2 or (n < 0).any() or not n.sum() > 0:
         raise ValueError(f"counts must be two or more non-negative numbers, not {n.tolist()}")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie in (0, 1)")
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}; at least one is needed")
+    if not (np.isfinite(pairs) and pairs >= 1):
+        raise ValueError(f"pairs is {pairs}; a finite number, at least one, is needed")
     # one label: the two cells say the same, so they are one interval
     alpha = (1 - level) / pairs / (len(n) if len(n) > 2 else 1)
     rest = n.sum() - n
@@ -181,7 +184,7 @@ def bounds_from_counts(
     Raises:
         ValueError: as :func:`confidence_box`; or no population with this B is in the box.
     """
-    B = checks.positive("reward_bound", reward_bound)
+    B = limit(reward_bound)
     low, high = confidence_box(counts, level, pairs)
     if len(low) == 2:
         a, b = expit(-B), expit(B)

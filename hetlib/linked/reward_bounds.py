@@ -114,12 +114,10 @@ def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
         ValueError: B is not positive, or no population has these moments: the first one that
             does not fit is named, with the range that the ones before it leave.
     """
-    B = checks.positive("reward_bound", reward_bound)
+    B = limit(reward_bound)
     c = checks.array("moments", moments, 1)
     if len(c) > moment_problem.MOST:
         raise ValueError(f"moments has {len(c)} entries; at most {moment_problem.MOST} are allowed")
-    if B > 30:
-        raise ValueError(f"reward_bound is {B:g}; above 30 a label cannot tell σ(B) from 1")
     a, b = float(expit(-B)), float(expit(B))
     scaled, single, slack = _settle(c, a, b)
 
@@ -141,6 +139,16 @@ def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
     if m > 1 and (miss > 1e-10 or blur > 1e-6 or low.mean() > high.mean()):
         return average_reward_bounds(c[: m - 1], B)  # too near a limit for double precision
     return Bounds(low.mean(), high.mean(), (low, high), m)
+
+
+def limit(reward_bound: float) -> float:
+    """The bound B, if double precision can tell σ(B) from 1 and from σ(-B)."""
+    B = checks.positive("reward_bound", reward_bound)
+    if B > 30:
+        raise ValueError(f"reward_bound is {B:g}; above 30 a label cannot tell σ(B) from 1")
+    if B < 1e-6:
+        raise ValueError(f"reward_bound is {B:g}; below 1e-6 a label cannot tell σ(B) from 1/2")
+    return B
 
 
 def witness_of(x: Array, weights: Array, B: float) -> Witness:
