@@ -4,7 +4,7 @@ A joint likelihood model says with which probability one person, asked twice, an
 On one pair it has two numbers: J1, both times y_i beats y_j; J2, once each way, in a given
 order. Here they are matrices over ordered pairs, whatever model they come from: tabular
 (:func:`tabular_moments`), a mixture (:mod:`hetlib.mixture.joint`) or a network
-(:mod:`hetlib.linked.network`).
+(:mod:`hetlib.linked.estimators`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,12 @@ from scipy.special import expit
 from hetlib import Population
 from hetlib.checks import Array
 from hetlib.core.labels import Comparisons
-from hetlib.linked.cross import cross_covariance, tabular_cross_covariance, triangle_variance
+from hetlib.linked.estimators import (
+    cross_covariance,
+    neural_moments,
+    tabular_cross_covariance,
+    triangle_variance,
+)
 from hetlib.linked.moments import (
     JointMoments,
     Linked,
@@ -26,7 +31,6 @@ from hetlib.linked.moments import (
     tabular_moments,
     variance_from_moments,
 )
-from hetlib.linked.network import neural_moments
 from hetlib.mixture.joint import fit_mixture
 
 
