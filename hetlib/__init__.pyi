@@ -24,7 +24,7 @@ from .consistent import losses as losses
 from .core.policies import induced_reward as induced_reward
 from .core.policies import optimal_policy as optimal_policy
 from .core.population import Population as Population
-from .linked.reward_bounds import average_reward_bounds as average_reward_bounds
+from .linked.bounds import average_reward_bounds as average_reward_bounds
 from .ring.environment import RingEnvironment as RingEnvironment
 from .surveys.questions import luce_shepard_rewards as luce_shepard_rewards
 

@@ -1,7 +1,5 @@
 from . import bounds as bounds
 from . import corrected as corrected
-from . import cross as cross
+from . import estimators as estimators
 from . import moment_problem as moment_problem
 from . import moments as moments
-from . import network as network
-from . import reward_bounds as reward_bounds

@@ -1,28 +1,235 @@
-"""What anonymous or linked labels leave open about the average reward: ranks and samples.
+"""What anonymous or linked labels leave open about the average reward.
 
-The bounds for one pair are in :mod:`hetlib.linked.reward_bounds`. This module adds what is
-certain about the order of many responses, and finite samples.
+With ``|Δr| <= B``, labels fix moments of the choice probability x = σ(Δr) over people: one label a
+person E x, m labels of the same person on the pair E x, ..., E x^m. The average E Δr = E logit x
+then lies in an interval; :func:`average_reward_bounds` computes it, with populations that attain
+its ends. Then follow what is certain about the order of many responses, and finite samples.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import comb, expit
+from scipy.optimize import brentq
+from scipy.special import comb, expit, logit
 from scipy.stats import beta as beta_law
 
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.population import Population
 from hetlib.linked import moment_problem
-from hetlib.linked.reward_bounds import (
-    Bounds,
-    average_reward_bounds,
-    mirror,
-    witness_of,
-)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A population of a pair: who it takes to attain one end of the interval.
+
+    Attributes:
+        differences: Reward difference of each type, shape (types,).
+        weights: Their masses, shape (types,).
+    """
+
+    differences: Array
+    weights: Array
+
+    def mean(self) -> float:
+        """Average reward difference."""
+        return float(self.weights @ self.differences)
+
+    def moments(self, labels: int) -> Array:
+        """E σ(Δr)^k for k = 1..labels, shape (labels,)."""
+        return self.weights @ expit(self.differences)[:, None] ** np.arange(1, labels + 1)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Sharp bounds on the average reward difference.
+
+    Attributes:
+        lower: Least average.
+        upper: Greatest average.
+        witnesses: Populations with the given moments that attain them, in this order.
+        used: How many of the moments say more than their rounding errors, and were used.
+    """
+
+    lower: float
+    upper: float
+    witnesses: tuple[Witness, Witness]
+    used: int
+
+    @property
+    def width(self) -> float:
+        """How much is left open."""
+        return self.upper - self.lower
+
+
+@lru_cache(maxsize=256)
+def tangent_point(reward_bound: float) -> float:
+    """Where the line through (σ(B), B) touches the logit from above, below 1/2."""
+    b = expit(reward_bound)
+    gap = lambda z: z + (b - expit(z)) / (expit(z) * expit(-z)) - reward_bound  # noqa: E731
+    return float(expit(brentq(gap, -reward_bound, 0.0, xtol=1e-15, rtol=1e-15)))
+
+
+def majority_needed(reward_bound: float) -> float:
+    """Least Pr(y2 beats y1) above which anonymous labels certify that y2 is better on average.
+
+    It is σ(-B) + B t(1 - t) with t the :func:`tangent_point`.
+    """
+    B = checks.positive("reward_bound", reward_bound)
+    t = tangent_point(B)
+    return float(expit(-B) + B * t * (1 - t))
+
+
+def _envelope(p: float, B: float) -> Witness:
+    """The population with E x = p of the greatest average: the concave envelope of the logit."""
+    t, b = tangent_point(B), float(expit(B))
+    if p <= t:
+        return Witness(np.array([logit(p)]), np.ones(1))
+    share = min((p - t) / (b - t), 1.0)
+    return Witness(np.array([logit(t), B]), np.array([1 - share, share]))
+
+
+def mirror(witness: Witness) -> Witness:
+    """The same people with the two responses exchanged."""
+    return Witness(-witness.differences[::-1], witness.weights[::-1])
+
+
+def average_reward_bounds(moments: ArrayLike, reward_bound: float) -> Bounds:
+    """Sharp bounds on E Δr given moments of the choice probability and ``|Δr| <= B``.
+
+    Args:
+        moments: E_u σ(Δr)^k for k = 1..m, shape (m,), at most eight. One is what anonymous
+            labels show, m what m labels of the same person show.
+        reward_bound: B.
+
+    Returns:
+        Bounds with populations that attain them. For one moment, envelopes of the logit in closed
+        form. An even number: Radau's rules. An odd number: Radau's rules, with the next
+        moment chosen best. Later moments of which rounding leaves too little are not used,
+        which can only widen the interval.
+
+    Raises:
+        ValueError: B is not positive, or no population has these moments: the first one that
+            does not fit is named, with the range that the ones before it leave.
+    """
+    B = limit(reward_bound)
+    c = checks.array("moments", moments, 1)
+    if len(c) > moment_problem.MOST:
+        raise ValueError(f"moments has {len(c)} entries; at most {moment_problem.MOST} are allowed")
+    a, b = float(expit(-B)), float(expit(B))
+    scaled, single, slack = _settle(c, a, b)
+
+    def at(s: Array) -> Array:
+        return a + (b - a) * s
+
+    if single is not None:
+        only = witness_of(at(single[0]), single[1], B)
+        return Bounds(only.mean() - slack, only.mean() + slack, (only, only), len(c))
+    if len(scaled) == 2:
+        p = float(np.clip(c[0], a, b))
+        low, high = mirror(_envelope(1 - p, B)), _envelope(p, B)
+    else:
+        rules = [moment_problem.extreme(scaled, upper, at) for upper in (False, True)]
+        low, high = (witness_of(at(s), w, B) for s, w in rules)
+    m = len(scaled) - 1
+    miss = max(abs(witness.moments(m) - c[:m]).max() for witness in (low, high))
+    blur = 0.0 if m == 1 else max(_blur(witness, m) for witness in (low, high))
+    if m > 1 and (miss > 1e-10 or blur > 1e-6 or low.mean() > high.mean()):
+        return average_reward_bounds(c[: m - 1], B)  # too near a limit for double precision
+    return Bounds(low.mean(), high.mean(), (low, high), m)
+
+
+def limit(reward_bound: float) -> float:
+    """The bound B, if double precision can tell σ(B) from 1 and from σ(-B)."""
+    B = checks.positive("reward_bound", reward_bound)
+    if B > 30:
+        raise ValueError(f"reward_bound is {B:g}; above 30 a label cannot tell σ(B) from 1")
+    if B < 1e-6:
+        raise ValueError(f"reward_bound is {B:g}; below 1e-6 a label cannot tell σ(B) from 1/2")
+    return B
+
+
+def witness_of(x: Array, weights: Array, B: float) -> Witness:
+    """The population with choice probabilities x; atoms without weight are left out."""
+    keep = weights > 1e-13
+    differences = np.clip(logit(x[keep]), -B, B)
+    return Witness(differences, weights[keep] / weights[keep].sum())
+
+
+def _settle(c: Array, a: float, b: float) -> tuple[Array, tuple[Array, Array] | None, float]:
+    """Moments of s = (x - a)/(b - a), as many as count.
+
+    If only one population fits: also that one, and what rounding leaves open of its average.
+    """
+    m, width = len(c), b - a
+    full = np.append(1.0, c)
+    scaled = np.ones(1)
+    for n in range(1, m + 1):
+        shift = [comb(n, k) * (-a) ** (n - k) * full[k] for k in range(n + 1)]
+        s = float(np.sum(shift)) / width**n
+        noise = 64 * np.finfo(float).eps * ((1 + a) / width) ** n
+        low, high = moment_problem.next_range(scaled) if n > 1 else (0.0, 1.0)
+        room_for_error = 1e-9 + noise if high - low > 4 * noise else 1e-6
+        if not low - room_for_error <= s <= high + room_for_error:
+            room = c[n - 1] - s * width**n + width**n * np.array([low, high])
+            given = f"given the {n - 1} before it and " if n > 1 else ""
+            raise ValueError(
+                f"moments[{n - 1}] is {c[n - 1]:.9g}; {given}with |Δr| <= {logit(b):g} it must lie "
+                f"in [{room[0]:.9g}, {room[1]:.9g}]"
+            )
+        if high - low <= 4 * noise:
+            break  # rounding is all that is left
+        edge = min(s - low, high - s)
+        if edge <= 4 * noise:
+            ends = _ends(n, s - low > high - s)
+            rule = moment_problem.principal(scaled, *ends)
+            x = a + width * rule[0]
+            slack = _slack(x, ends, a, b) * max(edge, noise) * width**n
+            if slack > 1e-7:
+                break  # the moment is sharper than rounding allows
+            _nothing_else(c, n, x, rule[1])
+            return scaled, rule, slack
+        scaled = np.append(scaled, s)
+    return scaled, None, 0.0
+
+
+def _blur(witness: Witness, m: int) -> float:
+    """How far rounding errors of the moments move the bound, roughly.
+
+    The bounding polynomial touches the logit at the atoms; its leading coefficient is the divided
+    difference there, and its others are at most 2^m as large in sum, for zeros in [0, 1].
+    """
+    points = np.tile(expit(witness.differences), m + 1)[: m + 1]
+    return float(np.finfo(float).eps * 2**m * abs(moment_problem.divided_difference(points)))
+
+
+def _slack(x: Array, ends: tuple[bool, bool], a: float, b: float) -> float:
+    """Greatest |logit - q| / |Π| where q touches the logit at x and Π vanishes as they meet.
+
+    A population whose E Π is ε has an average within ε times this of E q.
+    """
+    inner = x[ends[0] : len(x) - ends[1]]
+    points = np.concatenate([x, inner])
+    return max(abs(moment_problem.divided_difference(np.append(points, end))) for end in (a, b))
+
+
+def _ends(n: int, high: bool) -> tuple[bool, bool]:
+    """Ends of the interval that the principal representation of n - 1 moments contains."""
+    return (high, high) if n % 2 == 0 else (not high, high)
+
+
+def _nothing_else(c: Array, n: int, x: Array, weights: Array) -> None:
+    for k in range(n, len(c)):
+        value = float(weights @ x ** (k + 1))
+        if abs(value - c[k]) > 1e-7:
+            raise ValueError(
+                f"moments[{k}] is {c[k]:.9g}; the first {n} fit one population only, and it has "
+                f"{value:.9g}"
+            )
 
 
 def choice_moments(population: Population, labels: int) -> Array:
@@ -153,12 +360,14 @@ def confidence_box(counts: ArrayLike, level: float = 0.95, pairs: int = 1) -> tu
             (0, 1); pairs < 1.
     """
     n = checks.array("counts", counts, 1)
+    if (n > 1e300).any():
+        raise ValueError(f"counts[{int(n.argmax())}] is {n.max():g}; at most 1e300 is allowed")
     if len(n) < 2 or (n < 0).any() or not n.sum() > 0:
         raise ValueError(f"counts must be two or more non-negative numbers, not {n.tolist()}")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie in (0, 1)")
-    if pairs < 1:
-        raise ValueError(f"pairs is {pairs}; at least one is needed")
+    if not (np.isfinite(pairs) and pairs >= 1):
+        raise ValueError(f"pairs is {pairs}; a finite number, at least one, is needed")
     # one label: the two cells say the same, so they are one interval
     alpha = (1 - level) / pairs / (len(n) if len(n) > 2 else 1)
     rest = n.sum() - n
@@ -181,7 +390,7 @@ def bounds_from_counts(
     Raises:
         ValueError: as :func:`confidence_box`; or no population with this B is in the box.
     """
-    B = checks.positive("reward_bound", reward_bound)
+    B = limit(reward_bound)
     low, high = confidence_box(counts, level, pairs)
     if len(low) == 2:
         a, b = expit(-B), expit(B)

@@ -25,6 +25,8 @@ from hetlib.core.newton import ConvergenceError, PairLoss, minimise_pairwise
 
 #: Floor of the stabilised logarithm, log max(z, EPS).
 EPS = 1e-6
+#: The branch from DPO is followed in steps of 1/4 in alpha, up to here.
+MOST_ALPHA = 1000.0
 #: Margins are cut here before exponentials; sinh stays finite.
 LARGEST = 300.0
 
@@ -56,6 +58,8 @@ class Correction:
         """Check and copy the arguments."""
         if not (np.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha is {self.alpha}; it must be finite and not negative")
+        if self.alpha > MOST_ALPHA:
+            raise ValueError(f"alpha is {self.alpha:g}; at most {MOST_ALPHA:g} is allowed")
         if (self.variance is None) == (self.choice_variance is None):
             raise ValueError("give exactly one of variance and choice_variance")
         for name in ("variance", "choice_variance"):
@@ -228,6 +232,8 @@ def corrected_optima(
     """
     P = checks.pairwise(pairwise)
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
+    if random_starts < 0:
+        raise ValueError(f"random_starts is {random_starts}; it must not be negative")
     rng = np.random.default_rng(seed)
     points = [None, np.zeros(len(P)), *starts]
     points += list(spread * rng.standard_normal((random_starts, len(P))))

@@ -4,7 +4,7 @@ A joint likelihood model says with which probability one person, asked twice, an
 On one pair it has two numbers: J1, both times y_i beats y_j; J2, once each way, in a given
 order. Here they are matrices over ordered pairs, whatever model they come from: tabular
 (:func:`tabular_moments`), a mixture (:func:`hetlib.mixture.em.em_dpo`) or a network
-(:mod:`hetlib.linked.network`).
+(:mod:`hetlib.linked.estimators`).
 """
 
 from __future__ import annotations
@@ -32,11 +32,34 @@ def variance_from_moments(J1: Any, J2: Any, margin: Any) -> Any:
             shape. A torch tensor gets its gradient.
 
     Returns:
-        V >= 0, an array or tensor of the same shape. It grows like ``exp(2 |margin|)``.
+        V >= 0, an array or tensor of the same shape. It grows like ``exp(2 |margin|)``. A
+        choice variance within the rounding error of J1 counts as zero, at every margin.
+
+    Raises:
+        ValueError: V is larger than the number type can hold, or an argument is not finite.
     """
-    cosh = margin.cosh() if hasattr(margin, "cosh") else np.cosh(margin)
     spread = (J1 - (J1 + J2) ** 2).clip(min=0)
-    return spread * (2 + 2 * cosh) ** 2  # 1 / sigma'(x) = 2 + 2 cosh x
+    if hasattr(margin, "cosh"):  # a tensor; a masked margin of 0 keeps its gradient finite
+        import torch
+
+        some = ~(spread <= 4 * torch.finfo(spread.dtype).eps * J1)  # NaN stays, to be refused
+        cosh = (margin * some).cosh()
+        spread = spread * some
+        V = spread * (2 + 2 * cosh) * (2 + 2 * cosh)
+        wrong = (~(V.detach() < float("inf"))).cpu().numpy()
+    else:
+        some = ~(spread <= 4 * np.finfo(spread.dtype).eps * J1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            cosh = np.cosh(margin * some)
+            V = spread * some * (2 + 2 * cosh) * (2 + 2 * cosh)
+        wrong = ~np.isfinite(V)
+    if wrong.any():
+        at = ", ".join(str(int(k)) for k in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"margin[{at}] gives no finite variance; J1, J2 and margin must be finite, and "
+            f"choice variance * exp(2 |margin|) must fit in {spread.dtype}"
+        )
+    return V
 
 
 @dataclass(frozen=True)

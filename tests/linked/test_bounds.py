@@ -13,14 +13,16 @@ from hetlib import Population
 from hetlib.checks import Array
 from hetlib.linked import moment_problem
 from hetlib.linked.bounds import (
+    average_reward_bounds,
     bounds_from_counts,
     certified_from_counts,
     certified_ranking,
     choice_moments,
     confidence_box,
+    majority_needed,
+    tangent_point,
     tighten,
 )
-from hetlib.linked.reward_bounds import average_reward_bounds, majority_needed, tangent_point
 
 LINEAR = Population([[0.0, 1.0, 4.0], [4.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
 

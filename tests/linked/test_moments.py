@@ -16,7 +16,12 @@ from scipy.special import expit
 from hetlib import Population
 from hetlib.checks import Array
 from hetlib.core.labels import Comparisons, Linked
-from hetlib.linked.cross import cross_covariance, tabular_cross_covariance, triangle_variance
+from hetlib.linked.estimators import (
+    cross_covariance,
+    neural_moments,
+    tabular_cross_covariance,
+    triangle_variance,
+)
 from hetlib.linked.moments import (
     JointMoments,
     choice_variance_error,
@@ -24,7 +29,6 @@ from hetlib.linked.moments import (
     tabular_moments,
     variance_from_moments,
 )
-from hetlib.linked.network import neural_moments
 from hetlib.mixture.em import em_dpo
 from hetlib.mixture.rankings import log_probability
 
@@ -188,7 +192,10 @@ def test_equation_16_in_torch_keeps_the_gradient() -> None:
         (lambda: neural_moments(_once(), 2, features=[[1.0]]), "features has 1 rows"),
         (lambda: _linked(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((2, 1))), "at least 2"),
         (lambda: _linked(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 3))), "y1 has shape"),
-        (lambda: _linked(np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), 2)), "linked labels are 1"),
+        (
+            lambda: _linked(np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), 2)),
+            "linked labels are 1",
+        ),
         (lambda: JointMoments(np.eye(2), np.eye(2)), "total probability"),
         (lambda: exact_moments(Population([[0.0, 1.0]])).variance([0.0]), "reward has 1"),
         (lambda: triangle_variance(np.zeros((2,) * 4), [0.0, 1.0]), "3 responses"),

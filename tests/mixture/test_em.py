@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy.special import expit
 
 from hetlib import Population, fit_dpo, optimal_policy
@@ -214,3 +215,20 @@ def test_bad_arguments() -> None:
         sample_rankings(Population(PEOPLE.rewards, link="probit"), 5, np.random.default_rng(0))
     with pytest.raises(ValueError, match="length=5"):
         sample_rankings(PEOPLE, 5, np.random.default_rng(0), 1, 5)
+
+
+def test_bic_and_held_out_scores_from_their_definitions() -> None:
+    rng = np.random.default_rng(3)
+    people = Population([[1.0, 0, -1], [-1, 0.5, 0]])
+    data = Rankings.of(sample_linked(people, 41, rng, 4))  # odd, so that folds are unequal
+    fit = em_dpo(data, 3, 2, starts=2)
+    free = 2 * (3 - 1) + (2 - 1)  # rewards up to a constant for each type, and masses
+    assert_allclose(fit.bic, free * np.log(41) - 2 * fit.log_likelihood)
+    for folds in (2, 3):
+        _, scores = select_types(data, 3, (1,), by="held-out", folds=folds, starts=1)
+        part = np.random.default_rng(0).permutation(41) % folds
+        total = 0.0  # log-likelihood of every annotator, each once
+        for k in range(folds):
+            model = em_dpo(data.take(part != k), 3, 1, starts=1)
+            total += model.score(data.take(part == k)) * int((part == k).sum())
+        assert_allclose(scores[1], -total / 41)
