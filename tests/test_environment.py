@@ -337,7 +337,7 @@ def part(module: str) -> str:
 
 
 GRAPH = {
-    name: imported(path) & set(MODULES) - {"hetlib"}
+    name: imported(path) & set(MODULES) - {"hetlib", name}
     for name, path in MODULES.items()
     if name != "hetlib"
 }
