@@ -14,9 +14,8 @@ from scipy.sparse import csr_matrix
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Indices
+from hetlib.core.labels import Comparisons, Indices, Linked, TypeLabels
 from hetlib.core.population import Population
-from hetlib.linked.moments import Linked
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,11 @@ class Rankings:
         """
         if isinstance(annotations, Rankings):
             return annotations
+        if isinstance(annotations, TypeLabels):
+            raise ValueError(
+                "annotations by one annotator each are needed: Rankings, Linked or Comparisons, "
+                "not TypeLabels, whose columns are different people"
+            )
         if not isinstance(annotations, Linked | Comparisons):
             return cls(np.asarray(annotations))
         votes = np.asarray(annotations.votes)

@@ -86,6 +86,8 @@ def unanimous_counts(data: RingComparisons, pool: bool = False) -> tuple[Array, 
     Returns:
         Counts where i was shown second, and where it was shown first; each (tables, n, n).
     """
+    if data.types is not None:
+        raise ValueError("votes are labels of one person; unanimity needs one label of every type")
     total = data.votes.sum(axis=1)
     second = _count(data, data.d2, data.d1, pool, total == data.votes.shape[1])
     return second, _count(data, data.d1, data.d2, pool, total == 0)
@@ -96,6 +98,8 @@ def linked_moments(data: RingComparisons, prior: float = 1.0) -> JointMoments:
 
     The same as :func:`hetlib.linked.moments.tabular_moments`, from counts.
     """
+    if data.types is None:
+        raise ValueError("votes are one label a type; linked data need two labels by one person")
     if data.votes.shape[1] < 2:
         raise ValueError("votes has one column; linked data need two labels by one person")
     a, b = data.votes[:, 0] == 1, data.votes[:, 1] == 1
