@@ -293,7 +293,7 @@ def turn(page: Page, theme: str) -> list[str]:
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     try:
         shown = f"document.documentElement.dataset.theme === '{theme}'"
-        page.wait_for_function(shown, timeout=2000)
+        page.wait_for_function(shown, polling=50, timeout=8000)
     except BrowserError:
         return [f"the theme {theme} did not take"]
     return []
@@ -323,8 +323,11 @@ def on_desktop(browser: Browser, path: Path) -> Iterator[str]:
         for width in (1400, 400):
             resize(page, width)
             for theme in ("dark", "light"):
-                complaints = turn(page, theme) + page.evaluate(WIDE)
+                missed = turn(page, theme)
+                complaints = missed + page.evaluate(WIDE)
                 yield from (f"{theme}, {width} px: {complaint}" for complaint in complaints)
+                if missed:  # the rest would wait in vain
+                    return
             yield from page.evaluate(TEX)
         page.evaluate(THIN)
         page.evaluate(AXE)
