@@ -220,7 +220,7 @@ def test_bad_arguments() -> None:
 def test_bic_and_held_out_scores_from_their_definitions() -> None:
     rng = np.random.default_rng(3)
     people = Population([[1.0, 0, -1], [-1, 0.5, 0]])
-    data = Rankings.of(sample_linked(people, 41, rng, 4))  # odd, so that folds are unequal
+    data = Rankings.of(people.sample_linked(41, rng, 4))  # odd, so that folds are unequal
     fit = em_dpo(data, 3, 2, starts=2)
     free = 2 * (3 - 1) + (2 - 1)  # rewards up to a constant for each type, and masses
     assert_allclose(fit.bic, free * np.log(41) - 2 * fit.log_likelihood)

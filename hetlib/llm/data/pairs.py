@@ -314,7 +314,7 @@ def _pair(row: Any) -> Pair:
         if all(isinstance(row[field], list) for field in ("chosen", "rejected")):
             texts = [text.removeprefix(head[-len(ASSISTANT) :]) for text in texts]
         texts = [head + text for text in texts]
-    return make_pair(*texts, prompt=head)
+    return make_pair(texts[0], texts[1], head)
 
 
 def _text(value: Any, field: str) -> str:

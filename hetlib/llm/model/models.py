@@ -291,6 +291,7 @@ class Scorer(nn.Module):
         with warnings.catch_warnings():
             # peft still asks for the old name of a model's property
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)  # GPT-2's
             try:
                 self.adapted = peft.get_peft_model(base, lora)
             except ValueError as error:

@@ -116,7 +116,13 @@ class Plan:
         Raises:
             ValueError: a field that is no list, no number, empty or out of range.
         """
-        kinds = {"data": str, "cells": str, "rate_cells": str, "seeds": int, "rates": (int, float)}
+        kinds: dict[str, Any] = {
+            "data": str,
+            "cells": str,
+            "rate_cells": str,
+            "seeds": int,
+            "rates": (int, float),
+        }
         for name, kind in kinds.items():
             value = getattr(self, name)
             if name == "data" and isinstance(value, str) and value:
@@ -128,7 +134,7 @@ class Plan:
                 raise ValueError(f"{name} is empty; at least one entry is needed")
             for k, one in enumerate(value):
                 if not isinstance(one, kind) or isinstance(one, bool):
-                    need = {str: "text", int: "a whole number"}.get(kind, "a number")  # type: ignore[call-overload]
+                    need = {str: "text", int: "a whole number"}.get(kind, "a number")
                     raise ValueError(f"{name}[{k}] is {one!r}; {need} is needed")
         for name in ("train_pairs", "held_out_pairs", "longest", "workers", "data_seed"):
             value, least = getattr(self, name), 0 if name in ("workers", "data_seed") else 1
