@@ -72,7 +72,7 @@ def test_counts_by_hand() -> None:
     wins = win_counts(data)
     assert (wins[0, 5, 2], wins[1, 3, 4], wins[1, 4, 3], wins.sum()) == (2, 3, 1, 6)
     assert win_counts(data, pool=True)[0].sum() == 6
-    second, first = unanimous_counts(data)
+    second, first = unanimous_counts(replace(data, types=None))
     assert (second[0, 5, 2], first[1, 3, 4], second.sum(), first.sum()) == (1, 1, 1, 1)
     by_type = win_counts_by_type(data, 2)
     assert (by_type[0].sum(), by_type[1].sum()) == (2, 4)
@@ -271,3 +271,19 @@ def test_stored_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(RING, scales=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="other settings"):
         runs.load_or_compute(other, file, tmp_path / "scratch", run=False)
+
+
+def test_labels_one_a_type_and_labels_of_one_person_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    types = len(RING.shifts)
+    people = RING.sample(1000, rng, labels=types)
+    full = RING.sample_votes(1000, rng)
+    with pytest.raises(ValueError, match="labels of one person are needed"):
+        linked_moments(full)
+    with pytest.raises(ValueError, match="labels one a type are needed"):
+        unanimous_counts(people)
+    with pytest.raises(ValueError, match=rf"votes has {types} columns; types is {types + 1}"):
+        win_counts_by_type(full, types + 1)
+    for labels in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="labels is"):
+            RING.sample(10, rng, labels=labels)  # type: ignore[arg-type]
