@@ -4,49 +4,51 @@
 #   make test        set up, then lint, types, tests, notebooks, strict build, pages
 #
 #   make setup       the environment .venv, from constraints.txt
+#   make check       lint, types and the fast tests; of one room: make check T=borda
 #   make book        render the book from the stored outputs; runs no chapter
 #   make run         run at the full profile every chapter whose stored outputs are stale
 #   make run/NAME    one chapter, stale or not, such as make run/03-borda
 #   make try/NAME    run a chapter with your own parameters, stored elsewhere:
 #                      make try/04-drawbacks P="-p link probit"
-#                      make try/04-drawbacks P="-f my-question.yml"
+#                      make try/04-drawbacks P="-f my-question.yml" OUT=mine.ipynb
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
 #   make bench       compare our speed with the peers'
 #   make clean       remove everything that was built
 
-PYTHON ?= python3
+# The Python named, or that of .venv, or the system's
+PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
 BIN    := .venv/bin/
 PY     := $(BIN)python
 PATHS  := PYTHONPATH=tools
 # Sphinx reads a local extension from tools/; --all: numbers glued from other pages stay right
 BUILD  := $(PATHS) $(BIN)jupyter-book build --all -W --keep-going -n
 QUICK  := _build/quick
-CHAPTERS := $(patsubst book/%.md,%,$(sort $(wildcard book/[0-9]*.md)))
 
 # OpenMP threads that spin while they wait are many times slower on a busy machine
 export OMP_WAIT_POLICY := PASSIVE
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce book run sync test lint types unit notebooks pages bench clean
+.DELETE_ON_ERROR:
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 setup: .venv/ready
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,llm,dev]'
-	@touch $@
+# Asks every time: what counts is the digest in the file, not its date
+.venv/ready: FORCE
+	@"$(PYTHON)" tools/environment.py
+FORCE:
 
 # The one script that MathJax needs, from the installed package
 MATHJAX := book/_static/mathjax/tex-svg-full.js
 $(MATHJAX): .venv/ready
 	@mkdir -p $(@D)
-	@cp "$$($(BIN)python -c 'import importlib.util as u; print(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0])')/static/mathjax/$(@F)" $@
+	@$(PY) -c 'import importlib.util as u, pathlib as p, hetlib; here = p.Path(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]); hetlib.store.write("$@", (here / "static/mathjax/$(@F)").read_bytes())'
 
 # The picture of the index page
 COVER := book/_static/cover.svg
-$(COVER): tools/cover.py .venv/ready $(wildcard hetlib/*.py)
+$(COVER): tools/cover.py .venv/ready $(wildcard hetlib/*.py hetlib/ring/*.py hetlib/book/*.py)
 	@$(PY) tools/cover.py $@
 
 reproduce: setup $(MATHJAX) $(COVER)
@@ -62,26 +64,41 @@ book: setup $(MATHJAX) $(COVER)
 
 run: setup
 	$(PATHS) $(PY) tools/execute.py --missing
+# Names of chapters, P and OUT reach Python through the environment, as they were typed:
+# neither a shell nor make reads them
+override export P := $(value P)
+override export OUT := $(value OUT)
+run/%: export NAME = $(value *)
 run/%: setup
-	$(PATHS) $(PY) tools/execute.py $*
-
-P ?=
+	@$(PATHS) $(PY) tools/execute.py --named
+try/%: export NAME = $(value *)
 try/%: setup
-	$(PATHS) $(PY) tools/execute.py --into _build/try --papermill '$(P)' $*
-
-sync: setup $(CHAPTERS:%=sync/%)
+	@$(PATHS) $(PY) tools/execute.py --named --trial
+sync: setup
+	@$(PATHS) $(PY) tools/execute.py --sync
+sync/%: export NAME = $(value *)
 sync/%: setup
-	@$(BIN)jupytext --quiet --update --to ipynb --output notebooks/$*.ipynb book/$*.md
-	@$(PY) tools/tidy.py notebooks/$*.ipynb
+	@$(PATHS) $(PY) tools/execute.py --sync --named
 
 test: setup lint types unit notebooks book pages
+T ?=
+ifeq ($(T),)
+check: setup lint types
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
+else
+check: setup
+	$(BIN)ruff check "hetlib/$(T)" "tests/$(T)"
+	$(PATHS) $(BIN)pytest -q -m "not pages and not slow" "tests/$(T)"
+endif
 lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
+	$(BIN)deptry hetlib tools
+	$(BIN)check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 types:
 	$(BIN)mypy
 unit:
-	$(PATHS) $(BIN)pytest -n 2 -m "not pages" -q
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages" -q
 # Each checked cell, rerun at the quick profile, prints what is stored
 notebooks:
 	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \

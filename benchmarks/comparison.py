@@ -21,8 +21,7 @@ from hetlib.comparison.cells import Cell
 from hetlib.comparison.methods import METHODS
 from hetlib.comparison.worlds import WORLDS, make_world
 from hetlib.core.newton import ConvergenceError
-from hetlib.ring.runs import device
-from hetlib.store import save_result
+from hetlib.store import device, save_result
 
 ROOT = Path(__file__).parent.parent
 BUDGET, SEEDS = 10_000, 5

@@ -46,7 +46,7 @@ WANTED = ("RewardDataCollatorWithPadding", "DPOTrainer", "adjust_temp")
 
 def settings(options: argparse.Namespace, reference: str) -> Any:
     """The settings of all contestants."""
-    from hetlib.llm.settings import Settings
+    from hetlib.llm.model.settings import Settings
 
     values: dict[str, Any] = {
         **{"model": "tiny", "hidden": 576, "layers": 30, "heads": 9, "intermediate": 1536},
@@ -283,8 +283,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options)))
         return
-    from hetlib.ring.runs import device
-    from hetlib.store import save_result
+    from hetlib.store import device, save_result
 
     chosen = ["ours", "ours unpacked", "ours frozen"]
     chosen += ["released"] if options.checkout else []

@@ -4,9 +4,11 @@ from . import checks as checks
 from . import comparison as comparison
 from . import consistent as consistent
 from . import core as core
+from . import extras as extras
 from . import linked as linked
 from . import llm as llm
 from . import mixture as mixture
+from . import provenance as provenance
 from . import ring as ring
 from . import store as store
 from . import surveys as surveys
@@ -25,3 +27,5 @@ from .core.population import Population as Population
 from .linked.reward_bounds import average_reward_bounds as average_reward_bounds
 from .ring.environment import RingEnvironment as RingEnvironment
 from .surveys.questions import luce_shepard_rewards as luce_shepard_rewards
+
+__version__: str

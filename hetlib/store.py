@@ -1,30 +1,38 @@
-"""Many independent computations on several processes, each result kept as soon as it is there.
+"""Finished runs: files that are whole or not there, and cells that are not computed twice.
 
 A cell is a value that says what to compute. Its result is a file named by a digest of the
 cell, of the code and of the versions of what the code rests on: an interrupted run loses the
-cells it was at, and a changed program finds no old results. Dask distributes the cells; a
-worker that dies costs the cell it was at, which another one repeats.
+cells it was at, and a changed program finds no old results. Processes of this machine, which
+open no port, or the workers of a Dask scheduler compute the cells; a worker that dies costs
+the cells that were being computed, which are computed again.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
+import datetime
 import hashlib
 import importlib.metadata
 import json
-import logging
+import multiprocessing
+import os
+import platform
+import secrets
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hetlib.book.progress import track
+from hetlib.extras import require
+from hetlib.provenance import Sources, short
 
-PACKAGE = Path(__file__).parent
 #: Libraries on whose version the results may depend.
 LIBRARIES = ("numpy", "scipy")
+#: How often in a row workers may die before any of them has finished a cell.
+DEATHS = 3
 
 
 class Describable(Protocol):
@@ -37,58 +45,80 @@ class Describable(Protocol):
 C = TypeVar("C", bound=Describable)
 
 
-def _files(module: str) -> Iterator[Path]:
-    """Source files of a module of hetlib: its own and those of the packages around it."""
-    parts = module.split(".")[1:]
-    for depth in range(len(parts) + 1):
-        base = PACKAGE.joinpath(*parts[:depth])
-        if (base / "__init__.py").is_file():
-            yield base / "__init__.py"
-    if (file := PACKAGE.joinpath(*parts).with_suffix(".py")).is_file():
-        yield file
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """A file beside the one to write, which takes its place at the end; gone after an error.
+
+    It lies in the folder of its target, so that it can be renamed on any file system, and has
+    the mode that new files have.
+    """
+    target = Path(os.path.realpath(path))  # a link stays one
+    part = target.with_name(f".{target.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    part.touch(exist_ok=False)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:  # a stop by the keyboard as well
+        part.unlink(missing_ok=True)
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """What a module does, without what it says about itself; changed in place."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:]
-    return tree
-
-
-def code_digest(module: str) -> str:
-    """Digest of a module of hetlib, of all that it imports from hetlib, and of packaged data.
-
-    Comments, docstrings and layout do not count.
+def write(path: str | Path, content: str | bytes) -> None:
+    """Write a file that is whole or not there.
 
     Args:
-        module: Dotted name, such as ``hetlib.comparison.cells``.
+        path: File to write; its folder must exist.
+        content: Text, stored as UTF-8, or bytes.
+    """
+    with writing(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON that is whole or not there."""
+    write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def code_digest(module: str, libraries: Sequence[str] = LIBRARIES) -> str:
+    """Digest of every file of hetlib that a module rests on.
+
+    Args:
+        module: Dotted name, such as ``hetlib.comparison.cells``. For one of another package
+            all of hetlib counts.
+        libraries: Packages whose versions count as well, where they are installed.
 
     Returns:
-        Sixteen hexadecimal digits; versions of NumPy and SciPy are part of it.
+        Sixteen hexadecimal digits.
     """
-    waiting, seen = [module], dict[Path, str]()
-    while waiting:
-        for file in _files(waiting.pop()):
-            if file in seen:
-                continue
-            tree = ast.parse(file.read_text("utf-8"))
-            seen[file] = ast.dump(_without_docstrings(tree))
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Import):
-                    waiting += [a.name for a in node.names if a.name.startswith("hetlib")]
-                elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hetlib"):
-                    waiting += [f"{node.module}.{a.name}" for a in node.names]
-    digest = hashlib.sha256()
-    for name in LIBRARIES:
-        digest.update(f"{name} {importlib.metadata.version(name)}".encode())
-    for file in sorted(seen):
-        digest.update(f"{file.relative_to(PACKAGE)} {seen[file]}".encode())
-    for file in sorted((PACKAGE / "data").glob("*")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    sources = Sources()
+    if sources.file(module) is not None:
+        parts: list[Any] = [sources.digests(module=module)]
+    else:
+        parts = [{sources.name(file): sources.digest(file) for file in sorted(sources.files)}]
+    for name in libraries:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            parts.append([name, importlib.metadata.version(name)])
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def device() -> dict[str, Any]:
+    """Processor, cores and versions, without the name of the machine; and the date."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    versions = {}
+    for name in ("numpy", "scipy", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+    } | versions
 
 
 def _name(cell: Describable, code: str) -> str:
@@ -96,42 +126,39 @@ def _name(cell: Describable, code: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def _seal(name: str, value: Any) -> str:
+    """Digest of a stored content under its name."""
+    return short(json.dumps([name, value], sort_keys=True))
+
+
 def _read(file: Path) -> dict[str, Any] | None:
+    """The result of a cell; None if there is none, or the file is not as it was written."""
     try:
-        stored: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        stored = json.loads(file.read_text("utf-8"))
+        whole = stored["digest"] == _seal(file.stem, stored["result"])
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
         return None
-    return stored
+    found = stored["result"] if whole else None
+    return found if isinstance(found, dict) else None
 
 
-def _write(file: Path, value: dict[str, Any]) -> None:
-    """The file is whole or not there."""
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as part:
-        part.write(json.dumps(value, sort_keys=True) + "\n")
-    Path(part.name).replace(file)
+def _keep(file: Path, result: dict[str, Any]) -> None:
+    value = json.loads(json.dumps(result))  # keys as JSON has them
+    text = {"digest": _seal(file.stem, value), "result": value}
+    write(file, json.dumps(text, sort_keys=True) + "\n")
 
 
 @contextlib.contextmanager
-def _client(address: str | None, workers: int) -> Iterator[Any]:
-    """A client of the scheduler at an address, or of a cluster of this machine's own."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    quiet = {"distributed.worker.daemon": False, "distributed.logging.distributed": "critical"}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(quiet))
-        if address is None:
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address="127.0.0.1:0",  # any free port: several runs at once
-                    silence_logs=logging.CRITICAL,
-                )
-            )
-            address = cluster.scheduler_address
-        yield stack.enter_context(Client(address, set_as_default=False))
+def one_thread_each() -> Iterator[None]:
+    """Variables that a worker process reads when it starts."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ |= dict.fromkeys(before, "1")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def run(
@@ -150,7 +177,7 @@ def run(
             code then is part of the name of each result.
         cells: What to compute.
         folder: For the results; made if it is not there.
-        workers: Processes of a local cluster; 0 computes here, without Dask.
+        workers: Processes of this machine, one thread each; 0 computes in this one.
         address: A Dask scheduler to use instead, such as ``tcp://10.0.0.1:8786``. Its workers
             need this version of hetlib; the folder is this process's alone.
         label: Text before the progress bar.
@@ -160,6 +187,7 @@ def run(
 
     Raises:
         ValueError: a negative number of workers.
+        RuntimeError: workers die again and again.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must not be negative")
@@ -170,39 +198,69 @@ def run(
     missing = {file: cell for file, cell in zip(files, cells, strict=True) if _read(file) is None}
     if missing and workers == 0 and address is None:
         for file, cell in track(list(missing.items()), label):
-            _write(file, function(cell))
+            _keep(file, function(cell))
     elif missing:
-        _distribute(function, missing, workers, address, label)
+        bar = iter(track(range(len(missing)), label))
+        if address is None:
+            done = _in_processes(function, missing, workers)
+        else:
+            done = _by_scheduler(function, missing, address)
+        with contextlib.closing(done):
+            for file, result in done:
+                _keep(file, result)
+                next(bar, None)
+        for _ in bar:
+            pass
+        sys.stderr.flush()
     results = [_read(file) for file in files]
     assert None not in results
     return [result for result in results if result is not None]
 
 
-def _distribute(
-    function: Callable[[C], dict[str, Any]],
-    missing: dict[Path, C],
-    workers: int,
-    address: str | None,
-    label: str,
-) -> None:
-    from distributed import as_completed
+def _in_processes(
+    function: Callable[[C], dict[str, Any]], missing: dict[Path, C], workers: int
+) -> Generator[tuple[Path, dict[str, Any]]]:
+    """Results as they come, from processes that are spoken to through pipes, not ports."""
+    waiting, deaths = dict(missing), 0
+    while waiting:
+        with one_thread_each():
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(min(workers, len(waiting)), context)
+            try:
+                futures = {pool.submit(function, c): f for f, c in waiting.items()}
+                for future in as_completed(futures):
+                    result, file = future.result(), futures[future]
+                    del waiting[file]
+                    deaths = 0
+                    yield file, result
+            except BrokenProcessPool:
+                deaths += 1
+                if deaths > DEATHS:
+                    raise RuntimeError(
+                        f"worker processes died {deaths} times before any had finished a cell; "
+                        f"{len(waiting)} cells are left"
+                    ) from None
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
-    with _client(address, min(workers, len(missing)) or 1) as client:
+
+def _by_scheduler(
+    function: Callable[[C], dict[str, Any]], missing: dict[Path, C], address: str
+) -> Generator[tuple[Path, dict[str, Any]]]:
+    """Results as they come, from the workers of a Dask scheduler."""
+    require("distributed")
+    from distributed import Client, as_completed
+
+    with Client(address, set_as_default=False) as client:
         futures = {
             client.submit(function, cell, key=file.stem, pure=False): file
             for file, cell in missing.items()
         }
-        done = as_completed(list(futures), loop=client.loop, with_results=True)
-        bar = iter(track(range(len(futures)), label))
-        for future, result in done:
-            _write(futures.pop(future), result)  # forgetting the future frees the worker's copy
-            next(bar, None)
-        for _ in bar:
-            pass
-    sys.stderr.flush()
+        for future, result in as_completed(list(futures), loop=client.loop, with_results=True):
+            yield futures.pop(future), result  # forgetting the future frees the worker's copy
 
 
-def save_result(path: str | Path, settings: dict[str, Any], results: dict[str, Any]) -> None:
+def save_result(path: str | Path, settings: dict[str, Any], results: Any) -> None:
     """Store a run as JSON; the file is whole or not there.
 
     Args:
@@ -210,11 +268,8 @@ def save_result(path: str | Path, settings: dict[str, Any], results: dict[str, A
         settings: Everything that the results depend on, device and versions included.
         results: The figures.
     """
-    path = Path(path)
-    text = json.dumps({"settings": settings, "results": results}, indent=1, sort_keys=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text + "\n")
-    Path(file.name).replace(path)
+    content = json.loads(json.dumps({"settings": settings, "results": results}))
+    write_json(path, content | {"digest": _seal("result", content)})
 
 
 def load_result(path: str | Path, settings: dict[str, Any]) -> dict[str, Any] | None:
@@ -228,12 +283,25 @@ def load_result(path: str | Path, settings: dict[str, Any]) -> dict[str, Any] | 
         ``{"settings": ..., "results": ...}``, or None if there is no such file: not run.
 
     Raises:
-        ValueError: the file was made with other settings; it names each difference.
+        ValueError: the file was made with other settings (it names each difference), or is no
+            stored run.
     """
     path = Path(path)
     if not path.exists():
         return None
-    stored: dict[str, Any] = json.loads(path.read_text())
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is no whole JSON file: {error}") from None
+    if (
+        not isinstance(stored, dict)
+        or not isinstance(stored.get("settings"), dict)
+        or "results" not in stored
+    ):
+        raise ValueError(f"{path.name} is no stored run; it must hold settings and results")
+    digest = stored.pop("digest", None)  # files of before have none
+    if digest is not None and digest != _seal("result", stored):
+        raise ValueError(f"{path.name} was changed since it was stored; run it again")
     odd = [
         f"{key} is {stored['settings'].get(key)!r}, not {value!r}"
         for key, value in settings.items()

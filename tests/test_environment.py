@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import environment
 import jupytext
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from hetlib import extras
+from hetlib.book import claims
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONDA: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
 EXTRAS = ("book", "llm", "dev")
+PYTHONS = ("3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0")
 PARAMS = sorted((ROOT / "params").glob("*.y*ml"))
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in (ROOT / "hetlib").rglob("*.py")
 }
-# A room imports only rooms that stand before it; those of the book none but checks.
+# A room imports only rooms that stand before it; those of the book none but these two.
 ORDER = [
-    *("checks", "core", "borda", "surveys", "linked", "consistent", "mixture", "ring"),
+    *("extras", "checks", "core", "borda", "surveys", "linked", "consistent", "mixture", "ring"),
     *("comparison", "llm"),
 ]
-BOOK = {"book", "store"}
+BOOK = {"book", "provenance", "store"}
 
 
 def direct(*extras: str) -> dict[str, Requirement]:
@@ -80,6 +90,92 @@ def test_each_dependency_is_pinned_within_its_range(name: str, wanted: Requireme
     assert name in pins(), f"constraints.txt does not pin {name}"
     (pin,) = pins()[name].specifier
     assert wanted.specifier.contains(pin.version, prereleases=True), f"{pin} is not in {wanted}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pins_accept_every_python_promised(python: str) -> None:
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(python)
+    refused = []
+    for name, pin in pins().items():
+        try:
+            found = dict(metadata.metadata(name).json)
+        except metadata.PackageNotFoundError:
+            continue  # for another system or Python than this one
+        ours = {s.version for s in pin.specifier} == {str(found["version"]).partition("+")[0]}
+        if ours and not SpecifierSet(str(found.get("requires_python", ""))).contains(python):
+            refused.append(f"{pin} needs Python {found['requires_python']}")
+    assert not refused
+
+
+def test_ruff_is_one_version() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (rev,) = {repo["rev"] for repo in hooks["repos"] if "ruff" in repo["repo"]}
+    (pin,) = pins()["ruff"].specifier
+    assert rev == f"v{pin.version}"
+
+
+def test_extras_named_in_errors_bring_the_package() -> None:
+    distributions = metadata.packages_distributions()
+    for path in MODULES.values():
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "require":
+                for package in map(ast.literal_eval, call.args):
+                    extra = extras.EXTRAS.get(package, "book")
+                    names = {canonicalize_name(name) for name in distributions[package]}
+                    brought = set(direct(extra)) | {"distributed"}  # dask[distributed]
+                    assert names & brought, f"{path.name}: {package} is not in {extra}"
+
+
+# ---- making .venv ----
+
+
+@pytest.mark.parametrize("found", [(3, 10, 13), (3, 6, 15), (2, 7, 18)])
+def test_an_old_python_is_named(found: tuple[int, int, int]) -> None:
+    told = environment.too_old(found, (ROOT / "pyproject.toml").read_text())
+    assert told is not None
+    assert "needs Python 3.11 or newer" in told
+    assert "{}.{}.{}".format(*found) in told
+    assert environment.too_old((3, 11, 0), (ROOT / "pyproject.toml").read_text()) is None
+
+
+def test_environment_is_ready_by_digest_not_by_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made once; made anew for other pins or another Python, whatever the dates say."""
+    root = tmp_path / "é x"
+    root.mkdir()
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, root)
+    commands: list[list[str]] = []
+
+    def call(command: list[str], cwd: str) -> int:
+        commands.append(command)
+        (root / ".venv").mkdir(exist_ok=True)
+        return 0
+
+    monkeypatch.setattr(environment, "ROOT", str(root))
+    monkeypatch.setattr("environment.subprocess.call", call)
+
+    def made() -> bool:
+        commands.clear()
+        assert environment.main() is None
+        return bool(commands)
+
+    assert made()
+    assert not made()
+    (root / "constraints.txt").write_text("numpy==2.3.5\n")
+    os.utime(root / ".venv" / "ready", (4e9, 4e9))
+    assert made()
+    assert "--clear" in commands[0]
+    monkeypatch.setattr(sys, "version", "3.11.99")
+    assert made()
+    assert not made()
+
+
+def test_help_is_plain_in_the_c_locale() -> None:
+    environ = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(["make", "-C", ROOT], capture_output=True, check=True, env=environ)  # noqa: S607
+    assert b"make check T=borda" in done.stdout
 
 
 def test_dependencies_of_dependencies_are_pinned() -> None:
@@ -148,6 +244,82 @@ def test_import_is_quick_and_light() -> None:
     assert min(runs) < 0.5
 
 
+EXAMPLE = """
+import importlib, pkgutil, sys
+import hetlib
+assert hetlib.__file__.startswith(sys.argv[1]), hetlib.__file__
+print(hetlib.__version__)
+assert len(hetlib.surveys.nonvoters()) == 48
+missing = []
+for module in pkgutil.walk_packages(hetlib.__path__, "hetlib.", onerror=lambda name: None):
+    if module.name.endswith("__main__"):
+        continue
+    try:
+        importlib.import_module(module.name)
+    except ImportError as error:
+        assert "pip install 'hetlib[" in str(error), f"{module.name}: {error!r}"
+        missing.append(module.name)
+assert {"hetlib.consistent.losses", "hetlib.book.claims", "hetlib.llm.train"} <= set(missing)
+try:
+    hetlib.book.plots.style()
+except ImportError as error:
+    assert str(error).endswith("needs matplotlib: pip install 'hetlib[book]'"), error
+try:
+    hetlib.losses
+except ImportError as error:
+    assert str(error).endswith("needs PyTorch: pip install 'hetlib[torch]'"), error
+else:
+    raise AssertionError("torch was found")
+"""
+
+
+@pytest.mark.slow
+def test_wheel_works_where_there_is_only_numpy_and_scipy(tmp_path: Path) -> None:
+    """Built from a copy, unpacked beside NumPy and SciPy alone; the README's example runs."""
+    source, bare = tmp_path / "source", tmp_path / "bare"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "hetlib", source / "hetlib")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
+    subprocess.run([*pip, *build], check=True)
+    (wheel,) = tmp_path.glob("hetlib-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(bare)
+    packed = {p.relative_to(bare).as_posix() for p in bare.rglob("*") if p.is_file()}
+    ours = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "hetlib").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    }
+    assert ours <= packed
+    for name in ("numpy", "scipy"):
+        folder = Path(importlib.import_module(name).__path__[0])
+        for part_of in (folder, folder.with_name(f"{name}.libs")):
+            if part_of.exists():
+                (bare / part_of.name).symlink_to(part_of)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = f"import sys; sys.path.append({str(bare)!r})\n{EXAMPLE}\n{example}"
+    command = [sys.executable, "-I", "-S", "-c", code, str(bare)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == PROJECT["project"]["version"]
+
+
+def test_claims_say_where_they_belong(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="claims belong to the book's checkout"):
+        claims.load(tmp_path / "claims.yml")
+
+
 def imported(path: Path) -> set[str]:
     """Full names that a file imports anywhere, members of packages included."""
     names = set()
@@ -175,9 +347,10 @@ def test_imports_go_one_way() -> None:
     list(graphlib.TopologicalSorter(GRAPH).static_order())  # names a cycle if there is one
     for module, needs in GRAPH.items():
         for other in needs:
-            assert part(module) not in BOOK or part(other) in {*BOOK, "checks"}, (
+            assert part(module) not in BOOK or part(other) in {*BOOK, "checks", "extras"}, (
                 f"{module} imports {other}, which is not for the book"
             )
+            assert {part(module), part(other)} <= {*ORDER, *BOOK}, f"{module}: no place in ORDER"
             if {part(module), part(other)} <= set(ORDER):
                 assert ORDER.index(part(other)) <= ORDER.index(part(module)), (
                     f"{module} imports {other}, which comes later"

@@ -37,7 +37,8 @@ def draw(path: Path) -> None:
     right.set_ylim(0, best.max() * 1.12)
     for axes in (left, right):
         axes.set_xticks([-10, 0, 10])
-    fig.savefig(path, transparent=True, metadata={"Date": None})
+    with hetlib.store.writing(path) as part:
+        fig.savefig(part, format="svg", transparent=True, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -7,11 +7,25 @@ shows only what changed and a second run changes no byte.
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """A stored notebook.
+
+    Raises:
+        ValueError: the file is empty, half written or no notebook; it names the file.
+    """
+    try:
+        nb = nbformat.read(path, as_version=4)
+        nbformat.validate(nb)
+    except Exception as error:  # nbformat has a dozen kinds, some of them of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is no whole notebook: {reason[:200]}") from None
+    return nb
 
 
 def as_terminal(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -54,8 +68,3 @@ def tidy(nb: NotebookNode, provenance: dict[str, object] | None = None) -> Noteb
         if cell.cell_type == "code":
             cell.outputs = as_terminal(cell.outputs)
     return nb
-
-
-if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
-        nbformat.write(tidy(nbformat.read(path, as_version=4)), path)

@@ -14,6 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hetlib.extras import require
+
+require("yaml")
 import yaml
 
 REPRODUCED = "reproduced"
@@ -71,6 +74,11 @@ def load(path: str | Path | None = None) -> dict[str, Claim]:
         ValueError: an id is used twice, or a row cannot be judged.
     """
     file = Path(path or Path(__file__).parents[2] / "book" / "claims.yml")
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no {file}: claims belong to the book's checkout, not to the package; "
+            "work in a checkout, or name a file: hetlib.book.claims.load('…/book/claims.yml')"
+        )
     claims: dict[str, Claim] = {}
     for row in yaml.safe_load(file.read_text()):
         claim = Claim(**row)
@@ -208,6 +216,7 @@ def _find(claim_id: str) -> Claim:
 
 def show(*verdicts: Verdict) -> None:
     """Display several verdicts from one cell."""
+    require("IPython")
     from IPython.display import display
 
     for verdict in verdicts:

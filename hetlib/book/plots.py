@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hetlib.extras import require
+
 #: A role keeps its colour through the whole book (palette of Okabe and Ito).
 COLOURS = {
     "average": "#0072B2",  # the average reward and its optimum pi*
@@ -20,6 +22,7 @@ TYPES = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#CC6677")
 
 def style() -> None:
     """Set the book's style; called once by every chapter."""
+    require("matplotlib")
     import matplotlib as mpl
     from cycler import cycler
 

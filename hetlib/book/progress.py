@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from hetlib.extras import require
+
+require("tqdm")
 from tqdm import tqdm
 
 T = TypeVar("T")

@@ -1,5 +1,5 @@
 """Borda counts, exact optima, and how they turn with sampling (chapters 3 and 4)."""
 
-import lazy_loader
+from hetlib.extras import lazily
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazily(__name__, __file__)

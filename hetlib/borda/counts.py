@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,26 +56,27 @@ def same_order(a: ArrayLike, b: ArrayLike, tolerance: float = 1e-9) -> bool:
     return ranking(a, tolerance) == ranking(b, tolerance)
 
 
-def _margins(pairwise: ArrayLike) -> Any:
-    from pref_voting.margin_based_methods import MarginGraph  # loads numba: only when used
+#: Margins and shares closer than this are ties.
+TIE = 1e-9
 
+
+def _margins(pairwise: ArrayLike) -> Array:
     P = checks.pairwise(pairwise)
-    margins = np.rint((P - P.T) * 1e12).astype(np.int64)  # integers, so that ties are exact
-    edges = [(int(i), int(j), int(margins[i, j])) for i, j in np.argwhere(margins > 0)]
-    return MarginGraph(list(range(len(P))), edges)
+    margins = P - P.T
+    return np.where(abs(margins) <= TIE, 0.0, margins)
 
 
 def condorcet_winner(pairwise: ArrayLike) -> int | None:
     """The response that beats every other with probability above 1/2, or None."""
-    winner = _margins(pairwise).condorcet_winner()
-    return None if winner is None else int(winner)
+    M = _margins(pairwise)
+    won = (M > 0).sum(axis=1) == len(M) - 1
+    return int(np.argmax(won)) if won.any() else None
 
 
 def copeland(pairwise: ArrayLike) -> list[int]:
     """Responses with the most pairwise majority wins less losses."""
-    from pref_voting.c1_methods import copeland as rule
-
-    return [int(y) for y in rule(_margins(pairwise))]
+    score = np.sign(_margins(pairwise)).sum(axis=1)
+    return np.flatnonzero(score == score.max()).tolist()
 
 
 def kemeny(pairwise: ArrayLike) -> list[int]:
@@ -84,12 +85,14 @@ def kemeny(pairwise: ArrayLike) -> list[int]:
     Raises:
         ValueError: there are more than 8 responses: all orders are compared.
     """
-    from pref_voting.other_methods import kemeny_young as rule
-
-    graph = _margins(pairwise)
-    if len(graph.candidates) > 8:
-        raise ValueError(f"pairwise has {len(graph.candidates)} responses; Kemeny takes at most 8")
-    return [int(y) for y in rule(graph)]
+    M = _margins(pairwise)
+    n = len(M)
+    if n > 8:
+        raise ValueError(f"pairwise has {n} responses; Kemeny takes at most 8")
+    orders = np.array(list(permutations(range(n))))
+    first, second = np.triu_indices(n, 1)
+    total = M[orders[:, first], orders[:, second]].sum(axis=1)
+    return np.unique(orders[total >= total.max() - TIE * n * n, 0]).tolist()
 
 
 def plurality(population: Population) -> list[int]:
@@ -97,9 +100,6 @@ def plurality(population: Population) -> list[int]:
 
     A type's vote goes to the response with its largest reward (the first, if several).
     """
-    from pref_voting.profiles import Profile
-    from pref_voting.scoring_methods import plurality as rule
-
-    orders = np.argsort(-population.rewards, axis=1, kind="stable")
-    counts = np.rint(population.weights * 1_000_000).astype(int)
-    return [int(y) for y in rule(Profile(orders.tolist(), rcounts=counts.tolist()))]
+    favourites = population.rewards.argmax(axis=1)
+    share = np.bincount(favourites, population.weights, population.responses)
+    return np.flatnonzero(share >= share.max() - TIE).tolist()

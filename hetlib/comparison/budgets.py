@@ -15,7 +15,7 @@ import numpy as np
 from hetlib.checks import Array
 from hetlib.comparison.worlds import World
 from hetlib.consistent.label_counts import Quota
-from hetlib.linked.moments import Linked
+from hetlib.core.labels import Linked
 
 #: Labels that each person gives, where people are followed.
 LABELS_PER_PERSON = 10

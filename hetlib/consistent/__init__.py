@@ -1,5 +1,5 @@
 """Losses for labels of every type, and their expectations (chapters 8 and 11)."""
 
-import lazy_loader
+from hetlib.extras import lazily
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazily(__name__, __file__)

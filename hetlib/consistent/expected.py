@@ -12,6 +12,7 @@ from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.labels import Bits
 from hetlib.core.newton import PairLoss
+from hetlib.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,7 @@ def expected_loss(loss: VoteLoss, probability: ArrayLike, votes: ArrayLike) -> P
     Raises:
         ValueError: probability is not of that shape, or negative somewhere.
     """
+    require("torch")
     import torch
 
     w = checks.array("probability", probability, 3)
@@ -125,6 +127,7 @@ def covariance(
     Raises:
         ValueError: shapes that do not fit, or an invalid distribution.
     """
+    require("torch")
     import torch
 
     s = checks.array("reward", reward, 1)

@@ -17,6 +17,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hetlib.extras import require
+
+require("torch")
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid

@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from hetlib.checks import Array
 from hetlib.core.newton import PairLoss
+from hetlib.extras import require
 
 
 def _number_of_types(types: int) -> int:
@@ -74,6 +75,7 @@ def integral_loss(unanimous: Array, types: int) -> PairLoss:
     k = _number_of_types(types)
 
     def loss(H: Array) -> tuple[Array, Array, Array]:
+        require("torch")
         import torch
 
         from hetlib.consistent.losses import tail_integral

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hetlib.extras import require
+
+require("torch")
 import torch
 from torch import Tensor
 

@@ -1,70 +1,164 @@
-"""Labels: who preferred what. Labels of one person and labels one a type are two containers."""
+"""Labels: who preferred what. Labels of one person and labels one a type are two types."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hetlib.checks import Array
 
 Bits = NDArray[np.int8]
 Indices = NDArray[np.int64]
 
-#: Codes of a vote beside 1 (y2 was preferred) and 0 (y1 was).
-NOT_ANSWERED, TIE = -1, 2
 
+def _settle(labels: Any, shape: str, least: int = 1) -> None:
+    """Check and store y1, y2 and votes of a container of labels.
 
-def _indices(name: str, value: ArrayLike) -> Indices:
-    given = np.asarray(value)
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {given.shape}")
-    if given.dtype.kind not in "iu":
-        raise ValueError(f"{name} must hold whole numbers, not {given.dtype}")
-    if (given < 0).any():
-        k = int(np.argmax(given < 0))
-        raise ValueError(f"{name}[{k}] is {given[k]}; an index of a response is not negative")
-    return given.astype(np.int64, copy=False)
-
-
-def _votes(value: ArrayLike, pairs: int) -> Bits:
-    given = np.asarray(value)
-    if given.ndim != 2 or len(given) != pairs or given.size == 0:
-        raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
-    bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
-    if bad.any():
-        i, j = (int(k) for k in np.argwhere(bad)[0])
+    Raises:
+        ValueError: shapes that do not fit, indices that are no whole numbers from 0 on, or
+            votes other than 0 and 1; with the first place that is wrong.
+    """
+    name = type(labels).__name__
+    votes = np.asarray(labels.votes)
+    pairs = votes.shape if shape == "(people, labels)" else votes.shape[:1]
+    if votes.ndim != 2 or 0 in votes.shape or votes.shape[1] < least:
         raise ValueError(
-            f"votes[{i}, {j}] is {given[i, j]}; allowed are 1 (y2 won), 0 (y1 won), "
-            f"{NOT_ANSWERED} (not answered) and {TIE} (tie)"
+            f"votes of {name} must have shape {shape} with at least {least} labels a row, "
+            f"not {votes.shape}"
         )
-    return given.astype(np.int8, copy=False)
+    wrong = (votes != 0) & (votes != 1)
+    if wrong.any():
+        i, k = (int(x) for x in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"votes[{i}, {k}] is {votes[i, k]}; it must be 1 where y2 was preferred, else 0"
+        )
+    for key in ("y1", "y2"):
+        y = np.asarray(getattr(labels, key))
+        if y.shape != pairs:
+            raise ValueError(f"{key} has shape {y.shape}; with these votes it must be {pairs}")
+        odd = (y < 0) | (y != np.floor(y)) if np.issubdtype(y.dtype, np.number) else None
+        if odd is None or odd.any():
+            where = "" if odd is None else [int(x) for x in np.argwhere(odd)[0]]
+            raise ValueError(f"{key}{where} is no response: whole numbers from 0 on are allowed")
+        object.__setattr__(labels, key, y.astype(np.int64))
+    object.__setattr__(labels, "votes", votes.astype(np.int8))
 
 
 @dataclass(frozen=True)
-class _Labels:
+class Comparisons:
+    """Labelled pairs of responses to one prompt; all labels of a pair are one person's.
+
+    Attributes:
+        y1: Index of the first response, shape (pairs,).
+        y2: Index of the second response, shape (pairs,).
+        votes: 1 where y2 was preferred, else 0, shape (pairs, labels): one label makes
+            anonymous data, two by the same person the linked data of Section 5.3.
+        types: Type of the person who labelled the pair, shape (pairs,), if known. Kept for
+            checks: a method that reads it is not anonymous.
+
+    Raises:
+        ValueError: as :class:`Linked`.
+    """
+
+    y1: Indices
+    y2: Indices
+    votes: Bits
+    types: Indices | None = None
+
+    def __post_init__(self) -> None:
+        """Check shapes and contents."""
+        _settle(self, "(pairs, labels)")
+
+    def __len__(self) -> int:
+        return len(self.y1)
+
+    def wins(self, responses: int) -> Array:
+        """How often i beat j, over all labels: shape (responses, responses)."""
+        return _wins(self.y1, self.y2, self.votes, responses)
+
+
+@dataclass(frozen=True)
+class TypeLabels:
+    """Pairs of responses, each labelled once by every type (Section 6).
+
+    Attributes:
+        y1: Index of the first response, shape (pairs,).
+        y2: Index of the second response, shape (pairs,).
+        votes: 1 where the type preferred y2, else 0, shape (pairs, types).
+
+    Raises:
+        ValueError: as :class:`Linked`.
+    """
+
     y1: Indices
     y2: Indices
     votes: Bits
 
     def __post_init__(self) -> None:
         """Check shapes and contents."""
-        for name in ("y1", "y2"):
-            object.__setattr__(self, name, _indices(name, getattr(self, name)))
-        if len(self.y1) != len(self.y2):
-            raise ValueError(
-                f"y1 has {len(self.y1)} entries and y2 {len(self.y2)}; they must agree"
-            )
-        object.__setattr__(self, "votes", _votes(self.votes, len(self.y1)))
+        _settle(self, "(pairs, types)")
 
     def __len__(self) -> int:
         return len(self.y1)
 
     def wins(self, responses: int) -> Array:
-        """How often i beat j, over all labels: shape (responses, responses).
+        """How often i beat j, over the labels of all types: shape (responses, responses)."""
+        return _wins(self.y1, self.y2, self.votes, responses)
 
-        A tie is half a win each way; a label that was not given does not count.
+
+@dataclass(frozen=True)
+class Linked:
+    """Several labels by each of many people, on the same or on different pairs.
+
+    Attributes:
+        y1: First response of each comparison, shape (people, labels).
+        y2: Second response, same shape.
+        votes: 1 where y2 was preferred, else 0, same shape.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two labels a person, indices that are no
+            whole numbers from 0 on, or votes other than 0 and 1.
+    """
+
+    y1: Indices
+    y2: Indices
+    votes: Bits
+
+    def __post_init__(self) -> None:
+        """Check shapes and contents."""
+        _settle(self, "(people, labels)", least=2)
+
+    @classmethod
+    def of(cls, data: Comparisons | Linked) -> Linked:
+        """Several labels of one person a row, whichever container holds them.
+
+        Raises:
+            ValueError: labels of every type, or one label a person: they are not linked.
+        """
+        if isinstance(data, Linked):
+            return data
+        if not isinstance(data, Comparisons):
+            raise ValueError(
+                f"linked labels are needed, several by one person: Linked or Comparisons, not "
+                f"{type(data).__name__}"
+            )
+        y1, y2 = (np.broadcast_to(y[:, None], data.votes.shape) for y in (data.y1, data.y2))
+        return cls(y1, y2, data.votes)
+
+    def __len__(self) -> int:
+        return len(self.y1)
+
+    @property
+    def linked(self) -> int:
+        """Pairs of labels by the same person, a response against itself not counted."""
+        real = (self.y1 != self.y2).sum(axis=1)
+        return int((real * (real - 1) // 2).sum())
+
+    def check(self, responses: int) -> None:
+        """Refuse indices that are no response.
 
         Raises:
             ValueError: an index is ``responses`` or larger.
@@ -74,41 +168,14 @@ class _Labels:
             raise ValueError(
                 f"response {top} occurs; responses={responses} allows 0 … {responses - 1}"
             )
-        half = (self.votes == TIE).sum(axis=1) / 2
-        count = np.zeros((responses, responses))
-        np.add.at(count, (self.y2, self.y1), (self.votes == 1).sum(axis=1) + half)
-        np.add.at(count, (self.y1, self.y2), (self.votes == 0).sum(axis=1) + half)
-        return count
 
 
-@dataclass(frozen=True)
-class Comparisons(_Labels):
-    """Labelled pairs of responses to one prompt, each pair labelled by one person.
-
-    Attributes:
-        y1: Index of the first response, shape (pairs,).
-        y2: Index of the second response, shape (pairs,).
-        votes: 1 where y2 was preferred, 0 where y1 was, :data:`NOT_ANSWERED` or :data:`TIE`;
-            shape (pairs, labels). The columns are labels of one person.
-        types: Type of the person who labelled the pair, shape (pairs,). Kept for checks: a
-            method that reads it is not anonymous.
-
-    Raises:
-        ValueError: other shapes, negative or fractional indices, or other votes.
-    """
-
-    types: Indices | None = None
-
-
-@dataclass(frozen=True)
-class TypeLabels(_Labels):
-    """Pairs of responses, each labelled once by every type (Section 6).
-
-    Attributes:
-        y1: Index of the first response, shape (pairs,).
-        y2: Index of the second response, shape (pairs,).
-        votes: As in :class:`Comparisons`, shape (pairs, types): one column a type.
-
-    Raises:
-        ValueError: other shapes, negative or fractional indices, or other votes.
-    """
+def _wins(y1: Indices, y2: Indices, votes: Bits, responses: int) -> Array:
+    top = max(int(y1.max()), int(y2.max()))
+    if top >= responses:
+        raise ValueError(f"response {top} occurs; responses={responses} allows 0 … {responses - 1}")
+    won = votes.sum(axis=1).astype(np.float64)
+    count = np.zeros((responses, responses))
+    np.add.at(count, (y2, y1), won)
+    np.add.at(count, (y1, y2), votes.shape[1] - won)
+    return count

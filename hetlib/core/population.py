@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Indices, TypeLabels
+from hetlib.core.labels import Comparisons, Indices, Linked, TypeLabels
 from hetlib.core.link import LINKS
 from hetlib.core.policies import optimal_policy
 
@@ -155,7 +155,7 @@ class Population:
         law = 2 * np.outer(D, D) * self.pairwise()
         return rng.multinomial(size, law.ravel() / law.sum()).reshape(law.shape).astype(float)
 
-    def sample_votes(
+    def sample_types(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
     ) -> TypeLabels:
         """Pairs drawn from D x D, each labelled once by every type (Section 6).
@@ -166,9 +166,32 @@ class Population:
             sampling: Distribution D of each response, shape (responses,); uniform if None.
 
         Returns:
-            Labels with votes of shape (size, types).
+            Votes of shape (size, types).
         """
         y1, y2 = self._pairs(size, rng, sampling)
         p = self.choice(self.rewards[:, y2] - self.rewards[:, y1])
         votes = (rng.random(p.shape) < p).astype(np.int8)
         return TypeLabels(y1, y2, np.ascontiguousarray(votes.T))
+
+    def sample_linked(
+        self,
+        people: int,
+        rng: np.random.Generator,
+        labels: int = 2,
+        sampling: ArrayLike | None = None,
+    ) -> Linked:
+        """Random people who each label several independent pairs (Section 5.3).
+
+        Args:
+            people: Number of people.
+            rng: Source of randomness.
+            labels: Labels of each, at least 2, each on a pair of its own from D x D.
+            sampling: Distribution D of each response, shape (responses,); uniform if None.
+        """
+        if people < 1 or labels < 2:
+            raise ValueError(f"people={people}, labels={labels}: need at least 1 and 2")
+        D = checks.distribution("sampling", sampling, self.responses)
+        y1, y2 = rng.choice(self.responses, size=(2, people, labels), p=D)
+        u = rng.choice(self.types, size=(people, 1), p=self.weights)
+        p = self.choice(self.rewards[u, y2] - self.rewards[u, y1])
+        return Linked(y1, y2, (rng.random(p.shape) < p).astype(np.int8))

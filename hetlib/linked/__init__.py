@@ -1,5 +1,5 @@
 """Labels by one person: moments, first-order correction, bounds (chapters 6, 7 and 12)."""
 
-import lazy_loader
+from hetlib.extras import lazily
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazily(__name__, __file__)

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.labels import Linked
 from hetlib.core.population import Population
-from hetlib.linked.moments import Linked
 
 
 def cross_covariance(population: Population) -> Array:

@@ -3,7 +3,7 @@
 A joint likelihood model says with which probability one person, asked twice, answers o and o'.
 On one pair it has two numbers: J1, both times y_i beats y_j; J2, once each way, in a given
 order. Here they are matrices over ordered pairs, whatever model they come from: tabular
-(:func:`tabular_moments`), a mixture (:mod:`hetlib.mixture.joint`) or a network
+(:func:`tabular_moments`), a mixture (:func:`hetlib.mixture.em.em_dpo`) or a network
 (:mod:`hetlib.linked.network`).
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Bits, Comparisons, Indices
+from hetlib.core.labels import Comparisons, Linked
 from hetlib.core.population import Population
 
 
@@ -103,93 +103,6 @@ class JointMoments:
             raise ValueError(f"reward has {len(r)} entries; the moments have {len(self.J1)}")
         out: Array = variance_from_moments(self.J1, self.J2, r[:, None] - r[None, :])
         return (out + out.T) / 2
-
-
-@dataclass(frozen=True)
-class Linked:
-    """Several labels by each of many people, on the same or on different pairs.
-
-    Attributes:
-        y1: First response of each comparison, shape (people, labels).
-        y2: Second response, same shape.
-        votes: 1 where y2 was preferred, same shape.
-    """
-
-    y1: Indices
-    y2: Indices
-    votes: Bits
-
-    def __post_init__(self) -> None:
-        """Check shapes and contents."""
-        shapes = {name: np.shape(getattr(self, name)) for name in ("y1", "y2", "votes")}
-        if len(set(shapes.values())) > 1 or len(shapes["y1"]) != 2 or 0 in shapes["y1"]:
-            raise ValueError(f"y1, y2 and votes must share one shape (people, labels): {shapes}")
-        if shapes["y1"][1] < 2:
-            raise ValueError("each person gave 1 label; linked data need at least 2")
-        if not np.isin(self.votes, (0, 1)).all():
-            raise ValueError("votes must be 0 or 1")
-        if min(int(np.min(self.y1)), int(np.min(self.y2))) < 0:
-            raise ValueError("y1 and y2 are indices of responses; they are not negative")
-
-    @classmethod
-    def of(cls, data: Comparisons | Linked) -> Linked:
-        """Comparisons whose ``votes`` columns are labels of one person, as linked data."""
-        if isinstance(data, Linked):
-            return data
-        if not isinstance(data, Comparisons):
-            raise ValueError(
-                f"linked labels are needed, Linked or Comparisons, not {type(data).__name__}; "
-                "labels one a type are not labels of one person"
-            )
-        wide = (len(data), data.votes.shape[1])
-        y1, y2 = (np.broadcast_to(y[:, None], wide) for y in (data.y1, data.y2))
-        return cls(y1, y2, data.votes)
-
-    def __len__(self) -> int:
-        return len(self.y1)
-
-    @property
-    def linked(self) -> int:
-        """Pairs of labels by the same person, a response against itself not counted."""
-        real = (self.y1 != self.y2).sum(axis=1)
-        return int((real * (real - 1) // 2).sum())
-
-    def check(self, responses: int) -> None:
-        """Refuse indices that are no response.
-
-        Raises:
-            ValueError: an index is ``responses`` or larger.
-        """
-        top = max(int(self.y1.max()), int(self.y2.max()))
-        if top >= responses:
-            raise ValueError(
-                f"response {top} occurs; responses={responses} allows 0 … {responses - 1}"
-            )
-
-
-def sample_linked(
-    population: Population,
-    people: int,
-    rng: np.random.Generator,
-    labels: int = 2,
-    sampling: ArrayLike | None = None,
-) -> Linked:
-    """Random people who each label several independent pairs (Section 5.3).
-
-    Args:
-        population: Who labels.
-        people: Number of people.
-        rng: Source of randomness.
-        labels: Labels of each, at least 2, each on a pair of its own from D x D.
-        sampling: Distribution D of each response, shape (responses,); uniform if None.
-    """
-    if people < 1 or labels < 2:
-        raise ValueError(f"people={people}, labels={labels}: need at least 1 and 2")
-    D = checks.distribution("sampling", sampling, population.responses)
-    y1, y2 = rng.choice(population.responses, size=(2, people, labels), p=D)
-    u = rng.choice(population.types, size=(people, 1), p=population.weights)
-    p = population.choice(population.rewards[u, y2] - population.rewards[u, y1])
-    return Linked(y1, y2, (rng.random(p.shape) < p).astype(np.int8))
 
 
 def exact_moments(population: Population) -> JointMoments:

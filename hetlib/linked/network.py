@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons
-from hetlib.linked.moments import JointMoments, Linked
+from hetlib.core.labels import Comparisons, Linked
+from hetlib.extras import require
+from hetlib.linked.moments import JointMoments
 
 
 def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:
@@ -66,6 +67,7 @@ def neural_moments(
     Raises:
         ValueError: features of another length, or indices that are no response.
     """
+    require("torch")
     import torch
 
     linked = Linked.of(data)

@@ -1,8 +1,8 @@
-from . import settings as settings
 from .analysis import audit as audit
 from .analysis import evaluation as evaluation
 from .analysis import limits as limits
 from .analysis import monotone as monotone
+from .analysis import report as report
 from .data import batches as batches
 from .data import labels as labels
 from .data import lengths as lengths
@@ -22,14 +22,13 @@ from .data.tokens import tokenise as tokenise
 from .model import models as models
 from .model import pretrain as pretrain
 from .model import scoring as scoring
+from .model.settings import Settings as Settings
 from .runs import estimate as estimate
 from .runs import experiment as experiment
 from .runs import plan as plan
-from .runs import report as report
 from .runs.estimate import dry_run as dry_run
 from .runs.experiment import run_all as run_all
 from .runs.plan import Plan as Plan
-from .settings import Settings as Settings
 from .train import checkpoints as checkpoints
 from .train import em as em
 from .train import trainer as trainer

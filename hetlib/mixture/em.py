@@ -17,11 +17,11 @@ from scipy.special import logsumexp
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Indices
+from hetlib.core.labels import Comparisons, Indices, Linked
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import optimal_policy
 from hetlib.core.population import Population
-from hetlib.linked.moments import Linked
+from hetlib.linked.moments import JointMoments, exact_moments
 from hetlib.mixture.rankings import Choices, Rankings
 
 UNLINKED = (
@@ -119,6 +119,15 @@ class LatentTypes:
     def population(self) -> Population:
         """The fitted types as a population."""
         return Population(self.rewards, self.masses)
+
+    def moments(self) -> JointMoments:
+        """The joint likelihood model of Section 5.3 that the types make.
+
+        One person's labels are independent given the type, so labels on *different* pairs
+        inform each other, J can be asked for a pair that nobody saw twice, and the variance
+        is never negative.
+        """
+        return exact_moments(self.population())
 
     def score(self, annotations: Rankings | Linked | Comparisons | ArrayLike) -> float:
         """Mean log-likelihood of other annotators, for instance held out."""

@@ -14,9 +14,8 @@ from scipy.sparse import csr_matrix
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import NOT_ANSWERED, TIE, Comparisons, Indices, TypeLabels
+from hetlib.core.labels import Comparisons, Indices, Linked, TypeLabels
 from hetlib.core.population import Population
-from hetlib.linked.moments import Linked
 
 
 @dataclass(frozen=True)
@@ -68,21 +67,18 @@ class Rankings:
             return annotations
         if isinstance(annotations, TypeLabels):
             raise ValueError(
-                "labels of one person are needed, Comparisons or Linked, not TypeLabels, whose "
-                "columns are labels one a type"
+                "annotations by one annotator each are needed: Rankings, Linked or Comparisons, "
+                "not TypeLabels, whose columns are different people"
             )
         if not isinstance(annotations, Linked | Comparisons):
             return cls(np.asarray(annotations))
         votes = np.asarray(annotations.votes)
-        if (votes == TIE).any():
-            i, j = (int(k) for k in np.argwhere(votes == TIE)[0])
-            raise ValueError(f"votes[{i}, {j}] is a tie; a ranking has none")
         y1, y2 = (
             np.broadcast_to(y.reshape(len(votes), -1), votes.shape)
             for y in (np.asarray(annotations.y1), np.asarray(annotations.y2))
         )
         orders = np.stack([np.where(votes == 1, y2, y1), np.where(votes == 1, y1, y2)], axis=2)
-        orders = np.where(((y1 == y2) | (votes == NOT_ANSWERED))[:, :, None], -1, orders)
+        orders = np.where((y1 == y2)[:, :, None], -1, orders)
         types = annotations.types if isinstance(annotations, Comparisons) else None
         return cls(orders, types)
 

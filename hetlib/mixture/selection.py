@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import comb
 
-from hetlib.core.labels import Comparisons
-from hetlib.linked.moments import Linked
+from hetlib.core.labels import Comparisons, Linked
 from hetlib.mixture.em import em_dpo
 from hetlib.mixture.rankings import Rankings
 

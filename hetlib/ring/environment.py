@@ -274,7 +274,7 @@ class RingEnvironment:
         votes = (rng.random((size, labels)) < p[:, None]).astype(np.int8)
         return RingComparisons(x, d1, d2, votes, u, self.n)
 
-    def sample_votes(
+    def sample_types(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
     ) -> RingComparisons:
         """Random prompts and pairs, each labelled once by every type (Section 6).

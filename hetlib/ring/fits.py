@@ -69,8 +69,6 @@ def win_counts_by_type(data: RingComparisons, types: int, pool: bool = False) ->
     Reads the types of people, or takes the columns of fully annotated data.
     """
     if data.types is None:
-        if data.votes.shape[1] != types:
-            raise ValueError(f"votes has {data.votes.shape[1]} columns; types is {types}")
         columns = [replace(data, votes=data.votes[:, u : u + 1]) for u in range(types)]
     else:
         columns = []
@@ -89,7 +87,7 @@ def unanimous_counts(data: RingComparisons, pool: bool = False) -> tuple[Array, 
         Counts where i was shown second, and where it was shown first; each (tables, n, n).
     """
     if data.types is not None:
-        raise ValueError("votes are labels of one person; labels one a type are needed")
+        raise ValueError("votes are labels of one person; unanimity needs one label of every type")
     total = data.votes.sum(axis=1)
     second = _count(data, data.d2, data.d1, pool, total == data.votes.shape[1])
     return second, _count(data, data.d1, data.d2, pool, total == 0)
@@ -101,7 +99,7 @@ def linked_moments(data: RingComparisons, prior: float = 1.0) -> JointMoments:
     The same as :func:`hetlib.linked.moments.tabular_moments`, from counts.
     """
     if data.types is None:
-        raise ValueError("votes are labels one a type; labels of one person are needed")
+        raise ValueError("votes are one label a type; linked data need two labels by one person")
     if data.votes.shape[1] < 2:
         raise ValueError("votes has one column; linked data need two labels by one person")
     a, b = data.votes[:, 0] == 1, data.votes[:, 1] == 1

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from hetlib.extras import require
+
+require("torch")
+import torch
 from torch import Tensor
 
 from hetlib.checks import Array
@@ -101,7 +105,7 @@ class Batches:
         self.head = 0
 
     def _draw(self, size: int) -> RingComparisons:
-        draw = self.environment.sample_votes if self.votes else self.environment.sample
+        draw = self.environment.sample_types if self.votes else self.environment.sample
         return draw(size, self.rng)
 
     def next(self) -> RingComparisons:

@@ -6,9 +6,6 @@ and recomputes it if it is told to (``params/09-paper-scale.yml``).
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +16,11 @@ import numpy as np
 from hetlib.checks import Array
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.network import Recipe, Settings
-from hetlib.store import load_result, save_result
+from hetlib.store import code_digest, device, load_result, save_result
 
 SEEDS = (0, 1, 2, 3, 4)
+TRAINING = "hetlib.ring.training"
+LIBRARIES = ("numpy", "torch")
 
 _CORE = {
     "dpo": Recipe("dpo"),
@@ -73,27 +72,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def device() -> dict[str, Any]:
-    """Processor, cores and versions, without the name of the machine; and the date."""
-    import scipy
-    import torch
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":", 1)[1].strip() if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "torch": torch.__version__,
-    }
-
-
 def summarise(policies: Array, best: Array) -> dict[str, Any]:
     """What is kept of the policies of one recipe at one step.
 
@@ -135,13 +113,19 @@ def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
     from hetlib.ring.training import train_networks
 
     folder.mkdir(parents=True, exist_ok=True)
+    code = code_digest(TRAINING, LIBRARIES)
     results: dict[str, Any] = {}
     for name, (recipes, settings) in GROUPS.items():
-        done, wanted = folder / f"{name}.json", describe(environment, [name])
+        wanted = describe(environment, [name])
+        done = folder / f"{name}-{code}.json"  # what other code has made is not read
         stored = load_result(done, wanted)
         if stored is None:
             steps, policies = train_networks(
-                environment, list(recipes.values()), SEEDS, settings, folder / f"{name}.pt"
+                environment,
+                list(recipes.values()),
+                SEEDS,
+                settings,
+                done.with_suffix(".safetensors"),
             )
             group = {
                 recipe: {
@@ -172,13 +156,17 @@ def load_or_compute(
         ``{"settings": ..., "results": ...}``.
 
     Raises:
-        ValueError: the file was made with other settings.
+        ValueError: the file was made with other settings or by other code.
         FileNotFoundError: there is no file, and ``run`` is False.
     """
     wanted = describe(environment)
     if run:
-        save_result(file, wanted | device(), compute(environment, folder))
+        made = {"code": code_digest(TRAINING, ())}
+        save_result(file, wanted | made | device(), compute(environment, folder))
     stored = load_result(file, wanted)
     if stored is None:
         raise FileNotFoundError(f"{file.name} is not there; run with params/09-paper-scale.yml")
+    made_by = stored["settings"].get("code")  # files of before do not tell
+    if made_by is not None and made_by != code_digest(TRAINING, ()):
+        raise ValueError(f"{file.name} was made by other code; run with params/09-paper-scale.yml")
     return stored

@@ -11,9 +11,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from hetlib.extras import require
+
+require("torch")
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from hetlib.book.progress import track
@@ -22,6 +29,7 @@ from hetlib.consistent import losses
 from hetlib.linked.moments import variance_from_moments
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.network import Batches, Joint, Recipe, Settings, initial_weights, logits
+from hetlib.store import writing
 
 
 class NetworkTraining:
@@ -142,45 +150,76 @@ class NetworkTraining:
         text = json.dumps([parts, self.seeds], sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def save(self, path: Path) -> None:
-        """Store the state; the file is whole or not there."""
-        state = {
-            "digest": self.digest(),
-            "step": self.step,
-            "kept": self.kept,
-            "weights": [w.detach() for w in self.weights],
-            "adam": self.adam.state_dict(),
-            "sources": {k: [s.state() for s in v] for k, v in self.sources.items()},
-        }
+    def _tensors(self) -> dict[str, Tensor]:
+        """What training changes, by name; the tensors themselves."""
+        found = {f"weights {k}": w.detach() for k, w in enumerate(self.weights)}
+        optimisers = {"adam": self.adam}
         if self.joint is not None:
-            state["joint"] = [self.joint.rewards.detach(), self.joint.logits.detach()]
-            state["joint adam"] = self.joint.adam.state_dict()
+            found |= {
+                "joint rewards": self.joint.rewards.detach(),
+                "joint logits": self.joint.logits.detach(),
+            }
+            optimisers["joint adam"] = self.joint.adam
+        for name, adam in optimisers.items():
+            for k, moments in adam.state_dict()["state"].items():
+                found |= {f"{name} {k} {key}": value for key, value in moments.items()}
+        return found
+
+    def save(self, path: Path) -> None:
+        """Store the state as tensors and JSON; the file is whole or not there."""
+        arrays = {name: tensor.numpy() for name, tensor in self._tensors().items()}
+        arrays |= {f"kept {step}": policies for step, policies in self.kept.items()}
+        places: dict[str, list[Any]] = {}
+        for votes, sources in self.sources.items():
+            states = [source.state() for source in sources]
+            arrays |= {f"order {votes} {k}": s.pop("order") for k, s in enumerate(states)}
+            places[str(votes)] = states
+        about = {"digest": self.digest(), "step": self.step, "sources": places}
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
+        with writing(path) as part:
+            save_file(arrays, part, {"about": json.dumps(about)})
 
     def load(self, path: Path) -> None:
-        """Continue from a stored state.
+        """Continue from a stored state; nothing in the file is run.
 
         Raises:
-            ValueError: the file belongs to other settings.
+            ValueError: the file belongs to other settings, or is no checkpoint.
         """
-        state = torch.load(path, weights_only=False)
-        if state["digest"] != self.digest():
-            raise ValueError(f"{path.name} is a checkpoint of other settings; delete it or move it")
-        with torch.no_grad():
-            for w, stored in zip(self.weights, state["weights"], strict=True):
-                w.copy_(stored)
+        try:
+            with safe_open(path, "numpy") as file:
+                about = json.loads(file.metadata()["about"])
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about["digest"] == self.digest():
+                self._restore(about, arrays)
+                return
+        except (SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{path.name} is no checkpoint of this training ({error}); delete it or move it"
+            ) from None
+        raise ValueError(f"{path.name} is a checkpoint of other settings; delete it or move it")
+
+    def _restore(self, about: dict[str, Any], arrays: dict[str, Any]) -> None:
+        if about["step"] > 0:  # Adam makes its moments in the first step
+            self._warm(self.adam)
             if self.joint is not None:
-                self.joint.rewards.copy_(state["joint"][0])
-                self.joint.logits.copy_(state["joint"][1])
-                self.joint.adam.load_state_dict(state["joint adam"])
-        self.adam.load_state_dict(state["adam"])
+                self._warm(self.joint.adam)
+        for name, tensor in self._tensors().items():
+            if arrays[name].shape != tuple(tensor.shape):
+                raise ValueError(f"{name} has shape {arrays[name].shape}")
+            tensor.copy_(torch.tensor(arrays[name]))
         for votes, sources in self.sources.items():
-            for source, stored in zip(sources, state["sources"][votes], strict=True):
-                source.load(stored)
-        self.step, self.kept = state["step"], state["kept"]
+            for k, source in enumerate(sources):
+                state = about["sources"][str(votes)][k]
+                source.load(state | {"order": arrays[f"order {votes} {k}"]})
+        kept = {int(k.split()[1]): a for k, a in arrays.items() if k.startswith("kept ")}
+        self.step, self.kept = about["step"], kept
+
+    @staticmethod
+    def _warm(adam: torch.optim.Adam) -> None:
+        for group in adam.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        adam.step()
 
 
 def train_networks(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetlib.checks import Array
+from hetlib.extras import require
 
 #: A column is numeric codes (NaN where the answer is empty) or, as objects, text.
 Column = Array | NDArray[np.object_]
@@ -84,6 +85,7 @@ def open_file(path: str | Path) -> SurveyFile:
 
 
 def _open_sav(path: Path) -> SurveyFile:
+    require("pyreadstat")
     import pyreadstat
 
     try:
@@ -105,6 +107,7 @@ def _open_sav(path: Path) -> SurveyFile:
 
 
 def _open_csv(path: Path) -> SurveyFile:
+    require("pandas")
     import pandas as pd
 
     try:
@@ -118,6 +121,7 @@ def _open_csv(path: Path) -> SurveyFile:
 
 
 def _read_sav(path: Path, names: list[str]) -> Any:
+    require("pyreadstat")
     import pyreadstat
 
     # Dates would become objects; as numbers they are just a column without labels.
@@ -125,6 +129,7 @@ def _read_sav(path: Path, names: list[str]) -> Any:
 
 
 def _read_csv(path: Path, names: list[str]) -> Any:
+    require("pandas")
     import pandas as pd
 
     return pd.read_csv(path, usecols=names, low_memory=False)

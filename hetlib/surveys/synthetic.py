@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetlib.checks import Array
+from hetlib.extras import require
 
 PARTY = {1.0: "Rep/Lean Rep", 2.0: "Dem/Lean Dem", 9.0: "DK/Refused/No lean"}
 REFUSED = 99.0
@@ -84,6 +85,7 @@ def write_wave(wave: Wave, path: str | Path, spoil: bool = True) -> None:
         spoil: Add columns that a reader must notice: free text, a question with a code that
             has no label, one without labels, one that few were asked, one for a single type.
     """
+    require("pandas", "pyreadstat")
     import pandas as pd
     import pyreadstat
 

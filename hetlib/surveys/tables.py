@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from hetlib.extras import require
 from hetlib.surveys.questions import Question, question
 
 #: Weighted shares by party of two of the paper's examples, and the masses of the types.
@@ -81,6 +82,7 @@ def anes96(strength: bool = False) -> list[Question]:
         strength: Seven types by strength of party identification instead of three parties,
             leaners included.
     """
+    require("statsmodels")
     from statsmodels.datasets import anes96 as dataset
 
     data = dataset.load_pandas().data

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import execute
 import nbformat
 import pytest
+import tidy
 
 CHAPTER = """\
 ---
@@ -112,15 +119,222 @@ def test_a_second_run_changes_no_byte(book: Book, monkeypatch: pytest.MonkeyPatc
     assert path.read_bytes() == once
 
 
-def test_parameters_reach_a_trial_which_is_stored_elsewhere(
+def trials(book: Book) -> list[Path]:
+    return sorted((book.root / "_build" / "try").glob("*.ipynb"))
+
+
+def test_each_trial_is_stored_under_its_parameters(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = book.write("01-first", "print(number)")
-    assert run(monkeypatch, "--into", "trial", "--papermill", "-p number 7", "01-first") == 0
+    for value in (7, 8):
+        monkeypatch.setenv("P", f"-p number {value}")
+        assert run(monkeypatch, "--trial", "01-first") == 0
     assert not path.exists()
-    trial = book.root / "trial" / "01-first.ipynb"
-    assert printed(trial) == ["7\n"]
-    assert not execute.is_fresh("01-first", trial.parent, "quick")  # a trial is never a result
+    seven, eight = trials(book)
+    assert seven.name.startswith("01-first-number-7-")
+    assert (printed(seven), printed(eight)) == (["7\n"], ["8\n"])
+    assert "provenance" not in nbformat.read(seven, as_version=4).metadata
+    monkeypatch.setenv("OUT", str(book.root / "my own.ipynb"))
+    assert run(monkeypatch, "--trial", "01-first") == 0
+    assert printed(book.root / "my own.ipynb") == ["8\n"]
+    assert len(trials(book)) == 2
+    assert not list((book.root / "_build" / "run").iterdir())
+
+
+@pytest.mark.parametrize("out", ["notebooks/01-first.ipynb", "book/x.ipynb", "x.txt", "~/../x"])
+def test_a_trial_is_never_stored_where_results_are(
+    out: str, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write("01-first", "print(number)")
+    monkeypatch.setenv("OUT", out)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--trial", "01-first")
+    assert "name one .ipynb outside" in capsys.readouterr().err
+
+
+def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = book.write("01-first", "import time\ntime.sleep(1)\nprint(number)")
+    scratch: list[Path] = []
+
+    def read(file: Path) -> nbformat.NotebookNode:
+        scratch.append(file)
+        return tidy.read_notebook(file)
+
+    monkeypatch.setattr(execute, "read_notebook", read)
+    both = [
+        threading.Thread(target=execute.run, args=("01-first", path, "quick", [], 0)),
+        threading.Thread(
+            target=execute.run,
+            args=("01-first", book.root / "t.ipynb", "quick", ["-p", "number", "9"], 1, True),
+        ),
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert (printed(path), printed(book.root / "t.ipynb")) == (["2\n"], ["9\n"])
+    assert len(set(scratch)) == 2  # a scratch file each
+    assert execute.is_fresh("01-first", path.parent, "quick")
+
+
+def test_one_process_stores_a_chapter_at_a_time(book: Book) -> None:
+    order: list[str] = []
+
+    def wait() -> None:
+        with execute.lock("01-first"):
+            order.append("second")
+
+    with execute.lock("01-first"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("-p numbr 3", "has no parameter 'numbr'; did you mean 'number'? It has number"),
+        ("-p xyz 3", "has no parameter 'xyz'. It has number"),
+        ("-r numbr 3", "did you mean 'number'"),
+        ("--parameters numbr 3", "did you mean 'number'"),
+        ("-y 'numbr: 3'", "did you mean 'number'"),
+        ("-y \"number=open('ran','w'): 3\"", "is no name"),
+        ("-p \"number = open('ran', 'w') #\" 3", "is no name"),
+        ("-y '3: 3'", "parameter 3 is no name"),
+        ("-y '[1]'", "must give parameters by name"),
+        ("-y '{'", "is no YAML"),
+        ("-y '!!python/object/apply:os.getcwd []'", "is no YAML"),
+        ("-f nowhere.yml", "nowhere.yml cannot be read"),
+        ("-f", "-f needs a value"),
+        ("-p number", "-p needs a name and a value"),
+        ("--help-notebook", "is no option of a trial"),
+        ("03-other", "is no option of a trial"),
+        ("-p note \"don't", "No closing quotation"),
+    ],
+)
+def test_parameters_are_checked_before_anything_runs(
+    given: str,
+    said: str,
+    book: Book,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    book.write("01-first", "print(number)")
+    monkeypatch.setenv("P", given)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--trial", "01-first")
+    assert said in capsys.readouterr().err
+    assert not (book.root / "_build").exists()
+    assert not list(book.root.rglob("ran"))
+
+
+@pytest.mark.parametrize("option", ["-f {}", "--parameters_file={}"])
+def test_a_file_of_parameters_is_found_whatever_its_name(
+    option: str, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = book.root / "my file's"
+    folder.mkdir()
+    (folder / "q.yml").write_text("number: 5\n")
+    monkeypatch.setenv("HOME", str(book.root))
+    typed = "~/" + shlex.quote("my file's/q.yml")
+    words, names = execute.given_parameters(shlex.split(option.format(typed)))
+    assert (words, names) == (["-f", str(folder / "q.yml")], ["number"])
+
+
+def test_every_parameter_of_every_chapter_is_known() -> None:
+    for name in execute.chapters():
+        assert execute.known_parameters(execute.read_chapter(name)), name
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"cells": 1, "nbformat": 4}', "\0"])
+def test_a_notebook_that_is_not_whole_is_named_and_made_again(
+    content: str, book: Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = book.write("01-first", "print(number)")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"01-first\.ipynb is no whole notebook"):
+        tidy.read_notebook(path)
+    assert not execute.is_fresh("01-first", path.parent, "quick")
+    assert "01-first.ipynb is no whole notebook" in capsys.readouterr().err
+    assert execute.sync_all(["01-first"]) == 1
+    assert path.read_text() == content
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_edited_prose_is_copied_and_outputs_stay(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = book.write("01-first", "print(number)")
+    assert run(monkeypatch) == 0
+    source = book.root / "book" / "01-first.md"
+    source.write_text(source.read_text().replace("# A chapter", "# Another title"))
+    assert run(monkeypatch, "--sync", "01-first") == 0
+    stored = nbformat.read(path, as_version=4)
+    assert stored.cells[0].source == "# Another title"
+    assert printed(path) == ["2\n"]
+    assert execute.is_fresh("01-first", path.parent, "quick")
+
+
+def test_what_papermill_warns_of_is_shown() -> None:
+    log = "Input Notebook:  -\nOutput Notebook: x\nPassed unknown parameter: bata\nExecuting: 1%\n"
+    assert execute.warnings_in(log) == ["Passed unknown parameter: bata"]
+
+
+# ---- make: nothing that is typed is read by a shell ----
+
+TYPED = [
+    "-f 'my files/q.yml'", '-p note "don\'t"', "it's", "costs $5", "$(touch ran)", "`touch ran`",
+    "$(shell touch ran)", "x; touch ran", "a'b\"c", "~/q.yml", "$$HOME", "a\\b", "#x", "%",
+]  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The Makefile with a Python that prints what it is given."""
+    shutil.copy(Path(__file__).parents[2] / "Makefile", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s|%s|%s|%s" "$*" "$NAME" "$P" "$OUT"\n')
+    python.chmod(0o755)
+    return tmp_path
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "-s", "-o", "setup", *words]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_parameters_and_outputs_survive_make(typed: str, made: Path) -> None:
+    out = make(made, "try/04-drawbacks", f"P={typed}", f"OUT={typed}")
+    assert out.stdout == f"tools/execute.py --named --trial|04-drawbacks|{typed}|{typed}"
+    assert not list(made.rglob("ran"))
+
+
+@pytest.mark.parametrize("kind", ["run", "try", "sync"])
+@pytest.mark.parametrize("typed", [t for t in TYPED if "/" not in t])
+def test_names_survive_make(kind: str, typed: str, made: Path) -> None:
+    out = make(made, f"{kind}/{typed}")
+    assert out.stdout.split("|")[1:2] == [typed]
+    assert not list(made.rglob("ran"))
+
+
+def test_an_empty_name_runs_nothing(
+    made: Path, book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make(made, "run/").returncode
+    book.write("01-first", "print(number)")
+    for name in ("", " ", "01", "../01-first"):
+        monkeypatch.setenv("NAME", name)
+        with pytest.raises(SystemExit):
+            run(monkeypatch, "--named")
+        assert "no such chapter" in capsys.readouterr().err
+    assert not (book.root / "_build").exists()
 
 
 def test_an_unknown_chapter_is_refused(

@@ -1,11 +1,29 @@
 """The built book: every link leads somewhere, and every page works in a browser, offline.
 
+Read from the HTML, for every page: links and anchors lead somewhere, nothing is loaded from
+elsewhere or missing, every picture is described, addresses of other sites are addresses.
+
+In the browser, for every page, everything unfolded:
+
+- loaded on a desktop in light and on a phone in dark: no script error, no request to the
+  network, no file missing; the theme takes; every formula is typeset;
+- in both themes at both widths: nothing sticks out sideways unless it scrolls;
+- by axe-core, no serious or critical violation: all rules at both widths, and those that look
+  at colours in both themes;
+- figures with sliders: each slider changes its figure and says its value; without scripts a
+  picture stands in.
+
+To save time, listings of source code that have the same outline are looked at once for each
+outline, and axe-core judges the colours of one text of each kind: same tag, font, colour and
+grounds and parent. ``test_faults_are_found`` plants each fault in a small page.
+
 ``HETLIB_HTML`` names another build than ``_build/html``.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from html.parser import HTMLParser
@@ -42,10 +60,15 @@ class Source(HTMLParser):
         self.images: list[tuple[str, str]] = []
         self.classes: set[str] = set()
         self.moved = False
+        self.outline = ""  # all tags but those inside code, with their classes and scripts
+        self.in_code = False
         self.feed(path.read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {key: value or "" for key, value in attrs}
+        if not self.in_code:
+            self.outline += f"{tag}.{given.get('class')}.{Path(given.get('src', '')).name} "
+        self.in_code |= tag == "pre"
         self.ids.update(given[key] for key in ("id", "name") if key in given)
         self.classes.update(given.get("class", "").split())
         if tag == "a" and "href" in given:
@@ -60,62 +83,74 @@ class Source(HTMLParser):
             self.moved = True
             self.links.append(given["content"].partition("url=")[2])
 
-
-def in_book(path: Path) -> str:
-    return str(path.relative_to(HTML))
+    def handle_endtag(self, tag: str) -> None:
+        self.in_code &= tag != "pre"
 
 
 @cache
-def source(name: str) -> Source:
-    return Source(HTML / name)
+def source(path: Path) -> Source:
+    return Source(path)
 
 
-def fault(name: str, link: str) -> str | None:
-    """What is wrong with a link from page ``name`` to a place in the book."""
+def fault(page: Path, link: str) -> str | None:
+    """What is wrong with a link from a page to a place in the book."""
     parts = urlsplit(link)
     if parts.scheme:
         return None
-    target = (HTML / name).parent / unquote(parts.path) if parts.path else HTML / name
-    target = target.resolve()
+    target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     if not target.is_file():
         return f"{link}: no such file"
     anchor = unquote(parts.fragment)
-    known = not anchor or target.suffix != ".html" or anchor in source(in_book(target)).ids
+    known = not anchor or target.suffix != ".html" or anchor in source(target).ids
     return None if known else f"{link}: no such anchor"
+
+
+def broken_links(page: Path) -> list[str]:
+    return [wrong for link in source(page).links if (wrong := fault(page, link))]
+
+
+def wrong_loads(page: Path) -> list[str]:
+    loads = [load for load in source(page).loads if not load.startswith("data:")]
+    remote = [load for load in loads if urlsplit(load).netloc]
+    return remote + [wrong for load in loads if (wrong := fault(page, load))]
+
+
+def bare_images(page: Path) -> list[str]:
+    # an image without alt text gets its file's name from Sphinx
+    return [src for src, alt in source(page).images if not alt.strip() or alt == src]
 
 
 def test_book_is_built() -> None:
     assert NAMES, f"there are no pages in {HTML}: run make book"
     toc = yaml.safe_load((HTML.parent.parent / "_toc.yml").read_text())
-    listed = [toc["root"]] + [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    below = [section for chapter in chapters for section in chapter.get("sections", [])]
+    listed = [toc["root"], *(page["file"] for page in chapters + below)]
     missing = [name for name in listed if f"{name}.html" not in NAMES]
     assert not missing, f"{missing} of _toc.yml are not in the build: run make book"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_links(name: str) -> None:
-    broken = [wrong for link in source(name).links if (wrong := fault(name, link))]
+    broken = broken_links(HTML / name)
     assert not broken, f"{name} links to\n" + "\n".join(broken)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_loaded_from_elsewhere(name: str) -> None:
-    loads = [load for load in source(name).loads if not load.startswith("data:")]
-    remote = [load for load in loads if urlsplit(load).netloc]
-    missing = [wrong for load in loads if (wrong := fault(name, load))]
-    assert not remote + missing, f"{name} loads {remote + missing}"
+    wrong = wrong_loads(HTML / name)
+    assert not wrong, f"{name} loads {wrong}"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_images_are_described(name: str) -> None:
-    # an image without alt text gets its file's name from Sphinx
-    bare = [src for src, alt in source(name).images if not alt.strip() or alt == src]
+    bare = bare_images(HTML / name)
     assert not bare, f"{name}: no alt text for {bare}"
 
 
 def test_external_links_are_addresses() -> None:
     """Lists them (pytest -rP shows the list); whether they answer is not for CI to find out."""
-    linked = {link: name for name in NAMES for link in source(name).links if "//" in link}
+    linked = {link: name for name in NAMES for link in source(HTML / name).links if "//" in link}
     for link, name in sorted(linked.items()):
         print(link, "in", name)
     odd = {link for link in linked if urlsplit(link).scheme not in ("http", "https")}
@@ -130,7 +165,11 @@ UNFOLD = """() => {
     for (const e of document.querySelectorAll('details')) e.open = true;
     for (const e of document.querySelectorAll('.toggle-hidden'))
         e.classList.remove('toggle-hidden');
+    const still = document.createElement('style');  // colours and sizes change at once
+    still.textContent = '*, ::before, ::after { transition: none !important }';
+    document.head.append(still);
 }"""
+STATE = "e => [...e.querySelectorAll('svg, output, .frames-values')].map(x => x.innerHTML).join()"
 # MathJax marks errors, sets unknown macros in red, and must have replaced every formula
 TEX = """() => [
     ...[...document.querySelectorAll('[data-mml-node=merror]')].map(
@@ -163,6 +202,34 @@ THIN = """() => {
         if (kinds.has(e.className)) e.replaceWith(e.textContent); else kinds.add(e.className);
     for (const e of document.querySelectorAll('mjx-container')) e.replaceChildren(e.textContent);
 }"""
+# One text of each kind, by all that decides its contrast: its colour and font, and the grounds,
+# opacities and layers of what it stands in
+KINDS = """() => {
+    const grounds = new Map(), kinds = new Map();
+    const texts = e => [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
+    const ground = e => {
+        if (!e) return '';
+        if (!grounds.has(e)) {
+            const s = getComputedStyle(e);
+            const own = [s.backgroundColor, s.backgroundImage, s.opacity, s.filter, s.mixBlendMode,
+                ['static', 'relative'].includes(s.position) ? '' : s.position].join();
+            const plain = 'rgba(0, 0, 0, 0),none,1,none,normal,';
+            grounds.set(e, ground(e.parentElement) + (own === plain ? '' : '|' + own));
+        }
+        return grounds.get(e);
+    };
+    for (const e of document.body.querySelectorAll('*')) {
+        if (!texts(e)) continue;
+        if (!e.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+        const s = getComputedStyle(e);
+        const kind = [e.tagName, ground(e), s.color, s.fontSize, s.fontWeight, s.textShadow,
+            s.textDecorationLine, getComputedStyle(e.parentElement).color, e.parentElement.tagName,
+            texts(e.parentElement)].join(';');
+        if (!kinds.has(kind)) kinds.set(kind, e);
+    }
+    return [...kinds.values()];
+}"""
+COLOURS = ["color-contrast", "link-in-text-block"]
 
 
 def listen(page: Page) -> list[str]:
@@ -187,7 +254,8 @@ def listen(page: Page) -> list[str]:
     return heard
 
 
-def open_page(browser: Browser, theme: str, width: int, **more: Any) -> Page:
+def open_page(browser: Browser, theme: str, width: int, mode: str = "auto", **more: Any) -> Page:
+    """An empty page for a reader whose system has this theme, and who chose this mode."""
     page = browser.new_page(
         viewport={"width": width, "height": 1000},
         color_scheme="dark" if theme == "dark" else "light",
@@ -195,16 +263,16 @@ def open_page(browser: Browser, theme: str, width: int, **more: Any) -> Page:
         **more,
     )
     page.add_init_script(
-        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        f"localStorage.setItem('mode', '{mode}'); localStorage.setItem('theme', '{theme}')"
     )
     return page
 
 
-def load(page: Page, name: str) -> list[str]:
+def load(page: Page, path: Path) -> list[str]:
     """Open a page from disk and unfold it; what went wrong so far and will from now on."""
     heard = listen(page)
-    page.goto((HTML / name).as_uri())
-    if "math" in source(name).classes:
+    page.goto(path.as_uri())
+    if "math" in source(path).classes:
         try:
             page.wait_for_function("window.MathJax?.startup?.promise", timeout=30_000)
             page.evaluate("MathJax.startup.promise.then(() => true)")
@@ -220,15 +288,26 @@ def resize(page: Page, width: int) -> None:
         page.wait_for_function(SETTLED, timeout=2000)
 
 
-def accessibility(page: Page, contrast: bool) -> list[str]:
-    """The serious and critical violations that axe-core finds."""
+def turn(page: Page, theme: str) -> list[str]:
+    """Turn the reader's system to a theme; the page follows."""
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    try:
+        shown = f"document.documentElement.dataset.theme === '{theme}'"
+        page.wait_for_function(shown, timeout=2000)
+    except BrowserError:
+        return [f"the theme {theme} did not take"]
+    return []
+
+
+def accessibility(page: Page, *, colours: bool = False) -> list[str]:
+    """The serious and critical violations that axe-core finds: of colours, or all others."""
     options = {
         "resultTypes": ["violations"],
         "preload": False,  # would fetch style sheets, which a page opened from disk must not
-        "rules": {"color-contrast": {"enabled": contrast}},
+        **({"runOnly": COLOURS} if colours else {"rules": {"color-contrast": {"enabled": False}}}),
     }
-    page.evaluate(AXE)
-    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", options)
+    where = f"{{include: ({KINDS})()}}" if colours else "document"
+    found: dict[str, Any] = page.evaluate(f"options => axe.run({where}, options)", options)
     return [
         f"{rule['id']}, {rule['impact']}: {node['target']} {node['failureSummary'].splitlines()[1]}"
         for rule in found["violations"]
@@ -237,62 +316,74 @@ def accessibility(page: Page, contrast: bool) -> list[str]:
     ]
 
 
-#: Listings of source code have one template and no prose: axe looks at the first of them.
-LISTINGS = [name for name in NAMES if name.startswith("_modules/hetlib/")]
+def on_desktop(browser: Browser, path: Path) -> Iterator[str]:
+    """Loaded in light at 1400 px: both themes at both widths, then axe-core."""
+    with open_page(browser, "light", 1400) as page:
+        heard = load(page, path)
+        for width in (1400, 400):
+            resize(page, width)
+            for theme in ("dark", "light"):
+                complaints = turn(page, theme) + page.evaluate(WIDE)
+                yield from (f"{theme}, {width} px: {complaint}" for complaint in complaints)
+            yield from page.evaluate(TEX)
+        page.evaluate(THIN)
+        page.evaluate(AXE)
+        for width in (400, 1400):
+            resize(page, width)
+            yield from (f"{width} px: {complaint}" for complaint in accessibility(page))
+        for theme in ("light", "dark"):
+            complaints = turn(page, theme) + accessibility(page, colours=True)
+            yield from (f"{theme}: {complaint}" for complaint in complaints)
+        yield from heard
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not source(name).moved])
-def test_page_in_the_browser(browser: Browser, name: str) -> None:
-    """Each theme at each width; loaded on a desktop in light and on a phone in dark."""
-    problems: list[str] = []
-
-    def note(complaints: list[str]) -> None:
-        problems.extend(f"{name}, {theme}, {width} px: {complaint}" for complaint in complaints)
-
-    for theme, widths in {"light": (1400, 400), "dark": (400, 1400)}.items():
-        width = widths[0]
-        with open_page(browser, theme, width) as page:
-            heard = load(page, name)
-            for width in widths:
-                resize(page, width)
-                note(heard + page.evaluate(TEX) + page.evaluate(WIDE))
-                heard.clear()
-                if page.locator("html").get_attribute("data-theme") != theme:
-                    note(["the theme did not take"])
-            if name in LISTINGS[1:]:
-                continue
-            page.evaluate(THIN)
-            for width in (400, 1400) if theme == "light" else (1400,):
-                resize(page, width)
-                # contrast is slow, and colours do not depend on the width
-                note(accessibility(page, contrast=width == 1400))
-            note(heard)
-    assert not problems, "\n" + "\n".join(problems)
-
-
-WITH_FRAMES = [name for name in NAMES if "frames" in source(name).classes]
-STATE = "e => [...e.querySelectorAll('svg, output, .frames-values')].map(x => x.innerHTML).join()"
-
-
-def test_there_are_figures_with_sliders() -> None:
-    assert WITH_FRAMES or "notebooks/04-drawbacks.html" not in NAMES
-
-
-@pytest.mark.parametrize("name", WITH_FRAMES)
-def test_sliders_change_their_figure(browser: Browser, name: str) -> None:
-    with open_page(browser, "light", 400) as page:
-        heard = load(page, name)
+def on_phone(browser: Browser, path: Path) -> Iterator[str]:
+    """Loaded in dark, by choice, at 400 px; every slider is moved."""
+    with open_page(browser, "dark", 400, mode="dark") as page:
+        heard = load(page, path)
+        complaints = turn(page, "dark") + page.evaluate(TEX) + page.evaluate(WIDE)
         for number, figure in enumerate(page.locator(".frames").all()):
             sliders = figure.locator("input[type=range]").all()
-            assert sliders, f"{name}: figure {number} with frames has no slider"
+            if not sliders:
+                complaints.append(f"figure {number} with frames has no slider")
             for slider in sliders:
                 before = figure.evaluate(STATE)
                 key = "Home" if slider.input_value() == slider.get_attribute("max") else "End"
                 slider.press(key)
                 label = slider.get_attribute("aria-valuetext")
-                assert figure.evaluate(STATE) != before, f"{name}: {label} changes nothing"
-                assert label, f"{name}: a slider of figure {number} does not say its value"
-        assert not heard, f"{name}: {heard}"
+                if figure.evaluate(STATE) == before:
+                    complaints.append(f"slider {label} of figure {number} changes nothing")
+                if not label:
+                    complaints.append(f"a slider of figure {number} does not say its value")
+        yield from (f"loaded on a phone in dark: {complaint}" for complaint in complaints + heard)
+
+
+def problems(browser: Browser, path: Path) -> list[str]:
+    return [*on_desktop(browser, path), *on_phone(browser, path)]
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The pages to open: of the listings with one outline, the first and the longest title."""
+    pages = [name for name in names if not source(HTML / name).moved]
+    alike: dict[str, list[str]] = {}
+    for name in pages:
+        if name.startswith("_modules/hetlib/"):
+            alike.setdefault(source(HTML / name).outline, []).append(name)
+    listings = {name for some in alike.values() for name in (some[0], max(some, key=len))}
+    return [n for n in pages if not n.startswith("_modules/hetlib/") or n in listings]
+
+
+@pytest.mark.parametrize("name", chosen(NAMES))
+def test_page_in_the_browser(browser: Browser, name: str) -> None:
+    found = problems(browser, HTML / name)
+    assert not found, f"{name}\n" + "\n".join(found)
+
+
+WITH_FRAMES = [name for name in NAMES if "frames" in source(HTML / name).classes]
+
+
+def test_there_are_figures_with_sliders() -> None:
+    assert WITH_FRAMES or "notebooks/04-drawbacks.html" not in NAMES
 
 
 @pytest.mark.parametrize("name", WITH_FRAMES)
@@ -301,3 +392,80 @@ def test_without_scripts_a_picture_stands_in(browser: Browser, name: str) -> Non
         page.goto((HTML / name).as_uri())
         for picture in page.locator(".frames img").all():
             assert picture.is_visible(), f"{name}: no static picture"
+
+
+# ---- the tests find what they should ----
+
+SOUND = """<!doctype html><html lang="en"><head><title>A page</title><style>
+    body { color: #222; background: #fff } a { color: inherit }
+    html[data-theme=dark] body { color: #eee; background: #111 }
+    .note { background: #eee } html[data-theme=dark] .note { background: #333 }
+</style><script>
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const paint = () => document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light';
+    dark.addEventListener('change', paint); paint();
+    window.MathJax = {startup: {promise: Promise.resolve()}};
+</script></head><body><main><article><h1>A page</h1>
+<p id="here">A text, <a href="#here">a link to it</a>, and a formula:
+    <span class="math"><mjx-container>x</mjx-container></span>.</p>
+<p class="note">A note.</p><p class="note">A second note.</p>
+<details><summary>More</summary><p>Folded.</p></details>
+<div class="frames"><label>n <input type="range" max="1" value="0" aria-valuetext="n = 0"
+    oninput="this.closest('div').lastChild.value = this.value"></label><output>0</output></div>
+<img alt="A dot" src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">
+</article></main></body></html>"""
+WIDE_BOX = '<div style="width: {}px">A box</div>'
+FAULTS = {
+    "no such anchor": ('href="#here"', 'href="#nowhere"'),
+    "no such file": ('href="#here"', 'href="nowhere.html"'),
+    "no alt text": ('alt="A dot"', 'alt=""'),
+    "https://example.org/x.js": ("</body>", '<script src="https://example.org/x.js"></script>'),
+    "request: https://example.org/y": ("paint();", "paint(); fetch('https://example.org/y');"),
+    "not loaded": ("paint();", "paint(); new Image().src = 'gone.png';"),
+    "script: ": ("Promise.resolve()}};", "Promise.resolve()}}; nothing.is.here();"),
+    "console: ": ("paint();", "paint(); console.error('wrong');"),
+    "the theme dark did not take": ("dark.matches ? 'dark' : ", ""),
+    "formula not typeset": ("<mjx-container>x</mjx-container>", "x"),
+    "TeX error": ("<mjx-container>", '<mjx-container data-mml-node="merror">'),
+    "unknown TeX macro": (">x<", '><b data-mml-node="mtext" fill="red">x</b><'),
+    "light, 400 px: sticks out": ("Folded.", WIDE_BOX.format(700)),
+    "light, 1400 px: sticks out": ("Folded.", WIDE_BOX.format(1700)),
+    "dark, 400 px: sticks out": (
+        ".note {",
+        "html[data-theme=dark] h1 { width: 700px } .note {",
+    ),
+    "light: color-contrast": (".note { background: #eee }", ".note { color: #ccc }"),
+    "dark: color-contrast": (".note { background: #333 }", ".note + .note { background: #ddd }"),
+    "light: link-in-text-block": (
+        '<a href="#here"',
+        '<a style="text-decoration: none; color: #00e" href="#here"',
+    ),
+    "1400 px: label": ("<label>n <input", "<label></label><label><input"),
+    "400 px: button-name": (
+        "Folded.",
+        "<style>@media (width > 500px) { button { display: none } }</style><button></button>",
+    ),
+    "changes nothing": ("oninput", "data-oninput"),
+    "does not say its value": ('aria-valuetext="n = 0"', ""),
+    "has no slider": ('type="range"', 'type="text"'),
+}
+
+
+def everything(browser: Browser, path: Path) -> str:
+    bare = [f"no alt text: {src}" for src in bare_images(path)]
+    return "\n".join(broken_links(path) + wrong_loads(path) + bare + problems(browser, path))
+
+
+def test_a_sound_page_has_no_fault(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(SOUND)
+    assert everything(browser, page) == ""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(browser: Browser, tmp_path: Path, fault: str) -> None:
+    old, new = FAULTS[fault]
+    assert SOUND.count(old) >= 1
+    page = tmp_path / "page.html"
+    page.write_text(SOUND.replace(old, new, 1))
+    assert fault in everything(browser, page)

@@ -138,3 +138,55 @@ def test_plurality_counts_people() -> None:
     rewards = [[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.0, 2.0, 1.0]]
     assert counts.plurality(Population(rewards, [0.4, 0.35, 0.25])) == [0]
     assert sorted(counts.plurality(Population(rewards[:2]))) == [0, 2]
+
+
+# ---- voting rules against another library, and at near ties ----
+
+
+def test_rules_agree_with_another_library() -> None:
+    """pref_voting is the oracle; margins in whole parts of a million, so that ties are exact."""
+    from pref_voting.c1_methods import copeland as copeland_rule
+    from pref_voting.margin_based_methods import MarginGraph
+    from pref_voting.other_methods import kemeny_young
+
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 4, 5):
+        for _ in range(15):
+            upper = np.triu(rng.integers(-3, 4, size=(n, n)), 1)
+            margins = upper - upper.T
+            edges = [(int(i), int(j), int(margins[i, j])) for i, j in np.argwhere(margins > 0)]
+            graph = MarginGraph(list(range(n)), edges)
+            P = 0.5 + margins / 20
+            winner = graph.condorcet_winner()
+            assert counts.condorcet_winner(P) == (None if winner is None else int(winner))
+            assert counts.copeland(P) == sorted(int(y) for y in copeland_rule(graph))
+            assert counts.kemeny(P) == sorted(int(y) for y in kemeny_young(graph))
+
+
+@given(st.integers(0, 10**6))
+def test_plurality_is_the_exact_count(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = rng.integers(1, 9, size=6)
+    people = Population(rng.permuted(np.tile(np.arange(3.0), (6, 1)), axis=1), parts / parts.sum())
+    votes = [
+        sum(int(p) for p, r in zip(parts, people.rewards, strict=True) if r[y] == 2)
+        for y in range(3)
+    ]
+    assert counts.plurality(people) == [y for y in range(3) if votes[y] == max(votes)]
+
+
+def test_sixths_tie_with_a_half() -> None:
+    people = Population([[1.0, 0], [1.0, 0], [1.0, 0], [0, 1.0]], [1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert counts.plurality(people) == [0, 1]
+    people = Population([[1.0, 0], [0, 1.0]], [0.5 + 1e-7, 0.5 - 1e-7])
+    assert counts.plurality(people) == [0]
+
+
+def test_small_margins_count() -> None:
+    """A lead of one in a million decides; nothing is rounded to hundredths."""
+    P = np.full((3, 3), 0.5)
+    P[1, 0], P[0, 1] = 0.5 + 1e-6, 0.5 - 1e-6
+    P[1, 2], P[2, 1] = 0.5 + 1e-6, 0.5 - 1e-6
+    assert counts.condorcet_winner(P) == 1
+    assert counts.copeland(P) == [1]
+    assert counts.kemeny(P) == [1]

@@ -21,7 +21,7 @@ from hetlib.comparison.worlds import Conditions, World, make_world
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import kl_divergence, total_variation
 from hetlib.linked.corrected import Correction, corrected_reward
-from hetlib.linked.moments import exact_moments, moments_from_counts, sample_linked
+from hetlib.linked.moments import exact_moments, moments_from_counts
 from hetlib.ring import fits
 
 COUNTS = [key for key, method in METHODS.items() if method.form not in ("people", "none")]
@@ -164,7 +164,7 @@ def test_ideal_points_recover_a_planar_population() -> None:
     rng = np.random.default_rng(1)
     points, ideals = rng.normal(size=(6, 2)), 1.2 * rng.normal(size=(3, 2))
     people = Population(ideal_points.ideal_rewards(points, ideals))
-    linked = sample_linked(people, 20_000, rng, labels=10)
+    linked = people.sample_linked(20_000, rng, labels=10)
     start = ideal_points.initial_points(people.rewards + 0.3, people.weights, 2)
     f, p, mass = ideal_points.fit_ideal_points(linked, 6, start, 3, 2)
     average = mass @ ideal_points.ideal_rewards(f, p)

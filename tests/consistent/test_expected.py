@@ -83,7 +83,7 @@ def test_covariance_against_simulation() -> None:
     true = p.mean_reward() - p.mean_reward().mean()
     errors = []
     for k in range(300):
-        data = p.sample_votes(4000, np.random.default_rng(k))
+        data = p.sample_types(4000, np.random.default_rng(k))
         W = np.zeros((3, 3))
         for vote, a, b in ((1, data.y2, data.y1), (0, data.y1, data.y2)):
             keep = (data.votes == vote).all(axis=1)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from hetlib.core.labels import Comparisons
+from hetlib.core.labels import Comparisons, Linked, TypeLabels
 from hetlib.core.link import LINKS
 from hetlib.core.population import Population
 
@@ -130,7 +130,7 @@ def test_population_refuses(arguments: dict[str, Any], message: str) -> None:
         Population(**({"rewards": [[0.0, 1.0], [1.0, 0.0]]} | arguments))
 
 
-SAMPLERS = ["sample", "sample_votes", "sample_wins"]
+SAMPLERS = ["sample", "sample_types", "sample_wins"]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -208,8 +208,9 @@ def test_two_labels_of_one_person_agree_more_often_than_of_two() -> None:
 
 
 def test_votes_have_one_column_for_each_type() -> None:
-    data = POPULATION.sample_votes(100_000, np.random.default_rng(5), D)
+    data = POPULATION.sample_types(100_000, np.random.default_rng(5), D)
     assert data.votes.shape == (100_000, 2)
+    assert isinstance(data, TypeLabels)
     pair = (data.y1 == 0) & (data.y2 == 1)
     by_type = POPULATION.pairwise_by_type()[:, 1, 0]
     assert np.allclose(data.votes[pair].mean(0), by_type, atol=0.02)
@@ -221,3 +222,44 @@ def test_every_comparison_is_counted_once(population: Population, size: int, see
     rng = np.random.default_rng(seed)
     assert population.sample(size, rng).wins(population.responses).sum() == size
     assert population.sample_wins(size, rng).sum() == size
+
+
+# ---- containers of labels ----
+
+
+@pytest.mark.parametrize("container", [Comparisons, TypeLabels])
+@pytest.mark.parametrize("wrong", [np.nan, -1, 0.5, 2, np.inf])
+def test_votes_are_zero_or_one(container: Any, wrong: float) -> None:
+    votes = np.array([[0.0, 1.0], [1.0, wrong]])
+    with pytest.raises(ValueError, match=r"votes\[1, 1\] is"):
+        container(np.array([0, 0]), np.array([1, 1]), votes)
+
+
+@pytest.mark.parametrize("container", [Comparisons, TypeLabels, Linked])
+def test_codes_of_responses_are_checked(container: Any) -> None:
+    shape = (2, 2) if container is Linked else (2,)
+    good, votes = np.zeros(shape, dtype=np.int64), np.ones((2, 2))
+    for odd in (-1, 0.5, np.nan):
+        bad = np.full(shape, odd)
+        with pytest.raises(ValueError, match="y2"):
+            container(good, bad, votes)
+    with pytest.raises(ValueError, match="shape"):
+        container(good[:1], good, votes)
+    with pytest.raises(ValueError, match="no response"):
+        container(np.full(shape, "a"), good, votes)
+
+
+def test_wins_refuse_a_response_that_is_none() -> None:
+    data = Comparisons(np.array([0]), np.array([3]), np.array([[1]]))
+    assert data.wins(4)[3, 0] == 1
+    with pytest.raises(ValueError, match="response 3 occurs"):
+        data.wins(3)
+
+
+def test_linked_labels_are_of_one_person() -> None:
+    one = Comparisons(np.array([0]), np.array([1]), np.array([[1, 0]]))
+    assert Linked.of(one).linked == 1
+    with pytest.raises(ValueError, match="TypeLabels"):
+        Linked.of(TypeLabels(one.y1, one.y2, one.votes))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least 2"):
+        Linked.of(Comparisons(one.y1, one.y2, one.votes[:, :1]))

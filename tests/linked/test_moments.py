@@ -15,19 +15,18 @@ from scipy.special import expit
 
 from hetlib import Population
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons
+from hetlib.core.labels import Comparisons, Linked
 from hetlib.linked.cross import cross_covariance, tabular_cross_covariance, triangle_variance
 from hetlib.linked.moments import (
     JointMoments,
-    Linked,
     choice_variance_error,
     exact_moments,
-    sample_linked,
     tabular_moments,
     variance_from_moments,
 )
 from hetlib.linked.network import neural_moments
-from hetlib.mixture.joint import fit_mixture
+from hetlib.mixture.em import em_dpo
+from hetlib.mixture.rankings import log_probability
 
 
 @pytest.fixture
@@ -115,18 +114,17 @@ def test_tabular_error_is_as_predicted(people: Population) -> None:
 def test_mixture_never_loses_likelihood_and_finds_the_moments(people: Population) -> None:
     rng = np.random.default_rng(2)
     exact = exact_moments(people)
-    for data in (people.sample(20_000, rng, labels=2), sample_linked(people, 20_000, rng)):
-        fit = fit_mixture(data, 4, 3, seed=0, starts=2)
+    for data in (people.sample(20_000, rng, labels=2), people.sample_linked(20_000, rng)):
+        fit = em_dpo(data, 4, 3, seed=0, starts=2)
         assert np.diff(fit.history).min() > -1e-12
         assert fit.finals[0] == fit.history[-1] == fit.finals.max()
         assert abs(fit.moments().choice_variance - exact.choice_variance).max() < 0.02
         assert fit.moments().clamped == 0
-        assert fit.linked == Linked.of(data).linked
 
 
 def test_one_type_mixture_is_bradley_terry(people: Population) -> None:
     data = people.sample(5000, np.random.default_rng(3), labels=2)
-    fit = fit_mixture(data, 4, 1, starts=1, ridge=1e-6, tolerance=1e-13)
+    fit = em_dpo(data, 4, 1, starts=1, ridge=1e-6, tolerance=1e-13)
     wins = data.wins(4)
     p = expit(fit.rewards[0][:, None] - fit.rewards[0][None, :])
     off = ~np.eye(4, dtype=bool)
@@ -155,7 +153,7 @@ def test_triangles_give_the_variance_to_third_order() -> None:
 
 
 def test_cross_covariance_from_labels(people: Population) -> None:
-    data = sample_linked(people, 100_000, np.random.default_rng(6))
+    data = people.sample_linked(100_000, np.random.default_rng(6))
     C, asked = tabular_cross_covariance(data, 4)
     exact = cross_covariance(people)
     distinct = np.ones((4,) * 4, dtype=bool)
@@ -185,16 +183,16 @@ def test_equation_16_in_torch_keeps_the_gradient() -> None:
         (lambda: tabular_moments(_once(), 3), "responses 0 and 2 twice"),
         (lambda: tabular_moments(_once(), 1), "response 1 occurs"),
         (lambda: tabular_moments(_once(), 2, prior=-1), "prior is -1"),
-        (lambda: fit_mixture(_once(), 2, 0), "types=0"),
-        (lambda: fit_mixture(_once(), 2, 1, ridge=0), "ridge"),
+        (lambda: em_dpo(_once(), 2, 0), "types=0"),
+        (lambda: em_dpo(_once(), 2, 1, ridge=0), "ridge"),
         (lambda: neural_moments(_once(), 2, features=[[1.0]]), "features has 1 rows"),
         (lambda: _linked(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((2, 1))), "at least 2"),
-        (lambda: _linked(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 3))), "share one shape"),
-        (lambda: _linked(np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), 2)), "0 or 1"),
+        (lambda: _linked(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 3))), "y1 has shape"),
+        (lambda: _linked(np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), 2)), "it must be 1"),
         (lambda: JointMoments(np.eye(2), np.eye(2)), "total probability"),
         (lambda: exact_moments(Population([[0.0, 1.0]])).variance([0.0]), "reward has 1"),
         (lambda: triangle_variance(np.zeros((2,) * 4), [0.0, 1.0]), "3 responses"),
-        (lambda: sample_linked(Population([[0.0, 1.0]]), 5, np.random.default_rng(), 1), "labels"),
+        (lambda: Population([[0.0, 1.0]]).sample_linked(5, np.random.default_rng(), 1), "labels"),
     ],
 )
 def test_bad_input(call: object, message: str) -> None:
@@ -209,3 +207,16 @@ def _linked(one: Any, two: Any, votes: Any) -> Linked:
 
 def _once() -> Linked:
     return Linked(np.array([[0, 0]]), np.array([[1, 1]]), np.array([[1, 1]], dtype=np.int8))
+
+
+def test_labels_of_every_type_are_not_linked(people: Population) -> None:
+    """Columns of TypeLabels are different people; as one person's they show no variance."""
+    data = people.sample_types(1000, np.random.default_rng(0))
+    for call in (
+        lambda: tabular_moments(data, 4),  # type: ignore[arg-type]
+        lambda: neural_moments(data, 4, steps=1),  # type: ignore[arg-type]
+        lambda: em_dpo(data, 4, 2),  # type: ignore[arg-type]
+        lambda: log_probability(data, people.rewards),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match="TypeLabels"):
+            call()

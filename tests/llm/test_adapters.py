@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import pretrain
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs.plan import Plan
-from hetlib.llm.settings import Settings
+from hetlib.llm.train import em
 from hetlib.llm.train.em import AdapterTypes, answer_log_probability, em_adapters
 from hetlib.mixture import adjusted_agreement, match_types
 
@@ -80,14 +81,26 @@ def test_adapters_start_at_the_reference_and_are_apart(world: World) -> None:
     assert uniform.margins(held_out)[0] == pytest.approx(model.reference(held_out), abs=1e-4)
 
 
-def test_steps_that_lower_the_likelihood_are_undone(world: World, answers: Answers) -> None:
+def test_steps_that_lower_the_likelihood_are_undone(
+    world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second round of three is replaced by a step up the loss."""
     settings, data, _, small = world
     _, who, preferred = answers
-    wild = replace(settings, learning_rate=0.3)
-    fit = em_adapters(wild, data, preferred, who, 1, folder=small, rounds=5, steps=2)
-    assert fit.refused > 0
-    assert len(fit.history) + fit.refused == 5
-    assert np.diff(fit.history).min(initial=0) >= 0
+    rates: list[float] = []
+
+    def step(model: AdapterTypes, k: int, *arguments: Any) -> None:
+        rates.append(arguments[5])
+        target = preferred if len(rates) != 2 else 1 - preferred  # learns the opposite
+        improve(model, k, arguments[0], target, *arguments[2:])
+
+    improve = em._improve
+    monkeypatch.setattr(em, "_improve", step)
+    fit = em_adapters(settings, data, preferred, who, 1, folder=small, rounds=3, steps=30)
+    assert fit.refused == 1
+    assert rates == [settings.learning_rate, settings.learning_rate, settings.learning_rate / 2]
+    assert len(fit.history) == 2
+    assert np.diff(fit.history).min() >= 0
     logs = answer_log_probability(fit.model.margins(data), preferred, who, ANNOTATORS)
     assert logs.mean() == pytest.approx(fit.history[-1], abs=1e-3)  # the state is the accepted one
 

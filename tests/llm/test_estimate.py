@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import pytest
 
 from hetlib.llm import __main__ as command
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
-from hetlib.llm.settings import Settings
 
 PARAMS = sorted(Path(__file__).parents[2].glob("params/llm-*.yml"))
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from hetlib.llm.analysis import evaluation
+from hetlib.llm.data.agreement import agreement, wilson
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -16,15 +17,15 @@ def test_wilson_against_statsmodels(numbers: tuple[int, int]) -> None:
     proportion = pytest.importorskip("statsmodels.stats.proportion")
     for level in (0.8, 0.95):
         expected = proportion.proportion_confint(*numbers, alpha=1 - level, method="wilson")
-        np.testing.assert_allclose(evaluation.wilson(*numbers, level), expected, atol=1e-12)
+        np.testing.assert_allclose(wilson(*numbers, level), expected, atol=1e-12)
 
 
 def test_agreement() -> None:
     margins, truth = [2.0, -1.0, 0.0, -3.0, 4.0], [0.1, 0.2, 0.3, -0.4, 0.0]
-    found = evaluation.agreement(margins, truth)
+    found = agreement(margins, truth)
     assert found.pairs == 4
     assert found.rate == pytest.approx(2.5 / 4)
-    assert (found.low, found.high) == evaluation.wilson(2.5, 4)
+    assert (found.low, found.high) == wilson(2.5, 4)
 
 
 def test_interval_covers() -> None:
@@ -32,7 +33,7 @@ def test_interval_covers() -> None:
     inside = 0
     for _ in range(400):
         margins = np.where(rng.random(200) < 0.7, 1, -1)
-        found = evaluation.agreement(margins, np.ones(200))
+        found = agreement(margins, np.ones(200))
         inside += found.low <= 0.7 <= found.high
     assert 0.91 <= inside / 400 <= 0.985
 
@@ -42,13 +43,13 @@ def test_groups_widen_the_interval() -> None:
     rng = np.random.default_rng(1)
     once = np.where(rng.random(100) < 0.7, 1, -1)
     margins, groups = np.repeat(once, 20), np.repeat(np.arange(100), 20)
-    many = evaluation.agreement(margins, np.ones(2000))
-    grouped = evaluation.agreement(margins, np.ones(2000), groups=groups.tolist())
-    single = evaluation.agreement(once, np.ones(100))
+    many = agreement(margins, np.ones(2000))
+    grouped = agreement(margins, np.ones(2000), groups=groups.tolist())
+    single = agreement(once, np.ones(100))
     assert grouped.rate == many.rate == single.rate
     assert grouped.high - grouped.low == pytest.approx(single.high - single.low, rel=0.15)
     assert many.high - many.low < 0.3 * (grouped.high - grouped.low)
-    again = evaluation.agreement(margins, np.ones(2000), groups=groups.tolist())
+    again = agreement(margins, np.ones(2000), groups=groups.tolist())
     assert again == grouped
 
 
@@ -108,11 +109,11 @@ def test_empty_buckets_are_left_out() -> None:
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="successes is 3 and trials 2"):
-        evaluation.wilson(3, 2)
+        wilson(3, 2)
     with pytest.raises(ValueError, match="level is 1"):
-        evaluation.wilson(1, 2, 1)
+        wilson(1, 2, 1)
     with pytest.raises(ValueError, match="groups has 1 entries; one for each of 2"):
-        evaluation.agreement([1, 1], [1, 1], groups=["a"])
+        agreement([1, 1], [1, 1], groups=["a"])
     with pytest.raises(ValueError, match="margins, truth, values have 1, 1, 2"):
         evaluation.agreement_by_bucket([1], [1], [1, 2], [0, 3])
     with pytest.raises(ValueError, match="edges must increase"):

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hetlib.llm.analysis import report
 from hetlib.llm.data.labels import draw_labels
 from hetlib.llm.data.lengths import mean_reward
 from hetlib.llm.data.tokens import TokenPairs
-from hetlib.llm.runs import report
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 KEYS = [str(k) for k in range(4000)]
 

@@ -16,6 +16,7 @@ from hetlib.borda.optima import dpo_policy
 from hetlib.core.policies import induced_reward
 from hetlib.llm.analysis import limits
 from hetlib.llm.data import labels, lengths, synthetic
+from hetlib.llm.data.agreement import agreement_rate, true_margins
 
 
 def pairs(size: int = 4000, seed: int = 0) -> np.ndarray:
@@ -38,15 +39,15 @@ def test_labels_that_follow_one_reward_give_it_back(kind: str) -> None:
 
 def test_anonymous_labels_do_not() -> None:
     x = pairs()
-    t = limits.truth(x)
+    t = true_margins(x)
     rates = {
-        kind: limits.agreement_rate(limits.population_limit(x, kind).margins(x), t)
+        kind: agreement_rate(limits.population_limit(x, kind).margins(x), t)
         for kind in ("anonymous", "consensus", "homogeneous")
     }
     assert rates["consensus"] == rates["homogeneous"] == 1
     assert 0.9 < rates["anonymous"] < 0.99
     pairwise = labels.label_probability(x, "anonymous") - 0.5  # a pair on its own
-    assert limits.agreement_rate(pairwise, t) > rates["anonymous"]
+    assert agreement_rate(pairwise, t) > rates["anonymous"]
 
 
 def test_all_pairs_of_lengths_are_dpo_on_a_population() -> None:
@@ -115,7 +116,7 @@ def test_smooth_sample_fit_comes_near_the_limit() -> None:
         x = pairs(size)
         y = labels.label_pairs(x, [str(i) for i in range(size)], "consensus")
         s = limits.fit_lengths(x, y, smoothness=300).margins(pairs(500, seed=9))
-        gaps.append(np.abs(s - 3 * limits.truth(pairs(500, seed=9))).mean())
+        gaps.append(np.abs(s - 3 * true_margins(pairs(500, seed=9))).mean())
     assert gaps[1] < gaps[0]
 
 
@@ -125,7 +126,7 @@ def test_unanimous_and_right() -> None:
     patterns = np.array(list(itertools.product([0, 1], repeat=3)))
     chance = np.where(patterns[..., None], expit(d), expit(-d)).prod(axis=1)
     np.testing.assert_allclose(limits.unanimous(x), chance[0] + chance[-1])
-    t = limits.truth(x)
+    t = true_margins(x)
     right = limits.label_right(x, "consensus")
     np.testing.assert_allclose(right[t > 0], (chance[-1] / (chance[0] + chance[-1]))[t > 0])
     np.testing.assert_allclose(right[t < 0], (chance[0] / (chance[0] + chance[-1]))[t < 0])
@@ -146,15 +147,15 @@ def test_rules_and_rates() -> None:
     x = np.array([[10, 20], [20, 10], [30, 30]])
     assert limits.rule(x, "longer").tolist() == [1, -1, 0]
     assert limits.rule(x, "shorter").tolist() == [-1, 1, 0]
-    assert limits.agreement_rate([1, -1, 0, 5], [2, 3, -1, 0]) == pytest.approx(0.5)
+    assert agreement_rate([1, -1, 0, 5], [2, 3, -1, 0]) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="name is 'best'"):
         limits.rule(x, "best")
     with pytest.raises(ValueError, match="nothing to agree with"):
-        limits.agreement_rate([1.0], [0.0])
+        agreement_rate([1.0], [0.0])
     with pytest.raises(ValueError, match=r"margins\[1\] is nan"):
-        limits.agreement_rate([1.0, np.nan], [1.0, 1.0])
+        agreement_rate([1.0, np.nan], [1.0, 1.0])
     with pytest.raises(ValueError, match="margins has 1 entries and truth 2"):
-        limits.agreement_rate([1.0], [1.0, 1.0])
+        agreement_rate([1.0], [1.0, 1.0])
 
 
 def test_function_between_lengths() -> None:

@@ -117,6 +117,95 @@ def test_malformed_line(tmp_path: Path, bad: str, message: str) -> None:
     assert len(kept) == len(GOOD)
 
 
+SURROGATES = [
+    '{"chosen": "%s \\ud83d", "rejected": "%s b"}' % ((json.dumps(HEAD)[1:-1],) * 2),
+    '{"chosen": "%s a", "rejected": "%s \\udc00x"}' % ((json.dumps(HEAD)[1:-1],) * 2),
+]
+
+
+@pytest.mark.parametrize("bad", SURROGATES)
+def test_half_a_character_is_malformed(tmp_path: Path, bad: str) -> None:
+    path = write(tmp_path / "a.jsonl", *GOOD, bad)
+    with pytest.raises(ValueError, match=r"a.jsonl, line 7: not Unicode"):
+        read_pairs(path)
+    with pytest.warns(UserWarning, match=r"a.jsonl: skipped line 7 .not Unicode"):
+        assert len(read_pairs(path, malformed="skip")) == 6
+    path.write_bytes(line(" caf\xe9").replace("\\u00e9", "\xe9").encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a.jsonl, line 1: not Unicode"):
+        read_pairs(path)
+
+
+def messages(*turns: str) -> list[dict[str, str]]:
+    roles = ("user", "assistant") * len(turns)
+    return [{"role": r, "content": t} for r, t in zip(roles, turns, strict=False)]
+
+
+def test_a_prompt_of_its_own_and_lists_of_messages(tmp_path: Path) -> None:
+    trl = {"prompt": "which tree?", "chosen": " oak", "rejected": " old oak"}
+    whole = trl | {name: "which tree?" + trl[name] for name in ("chosen", "rejected")}
+    chats = [
+        {"chosen": messages("which?", "oak"), "rejected": messages("which?", "elm")},
+        {
+            "prompt": messages("which?"),
+            "chosen": messages("", "oak")[1:],
+            "rejected": messages("", "elm")[1:],
+        },
+    ]
+    path = write(tmp_path / "a.jsonl", *map(json.dumps, [trl, whole, *chats]))
+    one, two, three, four = read_pairs(path)
+    assert one == two
+    assert (one.prompt, {one.first, one.second}) == ("which tree?", {" oak", " old oak"})
+    assert (
+        three
+        == four
+        == make_pair(*(f"\n\nHuman: which?\n\nAssistant: {t}" for t in ("oak", "elm")))
+    )
+    for bad, message in {
+        '{"prompt": "a", "chosen": "b"}': "no text under 'rejected'",
+        '{"chosen": [], "rejected": []}': "no text under 'chosen'",
+        '{"chosen": [{"role": "x", "content": ""}], "rejected": "a"}': "message 0 under 'chosen'",
+        '{"prompt": 3, "chosen": "b", "rejected": "c"}': "no text under 'prompt'",
+    }.items():
+        with pytest.raises(ValueError, match=f"line 1: {message}"):
+            read_pairs(write(tmp_path / "b.jsonl", bad))
+
+
+def test_windows_files_and_lists_on_a_line(tmp_path: Path) -> None:
+    wanted = read_pairs(write(tmp_path / "a.jsonl", *GOOD))
+    path = tmp_path / "b.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(GOOD).encode())
+    assert read_pairs(path) == wanted
+    path.write_text("\n".join(GOOD).replace("\\n", "\\r\\n"))
+    assert read_pairs(path) == wanted
+    path.write_text(f"[{','.join(GOOD)}]")
+    assert read_pairs(path) == wanted
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(pairs, "LONGEST_LINE", 200)
+    path = write(tmp_path / name, *GOOD, "x" * 300)
+    for malformed in pairs.MALFORMED:
+        with pytest.raises(ValueError, match=rf"{name}, line 7 is longer than 200 bytes"):
+            read_pairs(path, malformed=malformed)
+
+
+def test_split_is_a_whole_word_of_the_name(tmp_path: Path) -> None:
+    for name in ("latest-train.jsonl", "my_test.jsonl", "contests.jsonl", "test.2.jsonl"):
+        write(tmp_path / name, line(f" of {name}"))
+    found = {text for p in read_pairs(tmp_path) for text in (p.first, p.second)}
+    assert found == {" tall oaks", " of my_test.jsonl", " of test.2.jsonl"}
+    assert len(read_pairs(tmp_path, "train")) == 1
+
+
+def test_pairs_on_both_sides() -> None:
+    many = [make_pair(f"{HEAD} a{i}", f"{HEAD} b{i}") for i in range(6)]
+    with pytest.raises(ValueError, match=r"of 3 held-out pairs 1 are trained on too, 3 have"):
+        pairs.both_sides(many[:4], many[3:])
+    with pytest.warns(UserWarning, match=r"of 3 held-out pairs none .* 3 have a prompt"):
+        pairs.both_sides(many[:3], many[3:])
+
+
 def test_many_malformed_lines_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", *["{"] * 8, *GOOD)
     with pytest.warns(UserWarning, match="skipped line 1 .* and 3 more"):

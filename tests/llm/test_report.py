@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hetlib.llm.__main__ import main
-from hetlib.llm.runs import report
+from hetlib.llm.analysis import report
 from hetlib.llm.runs.plan import Plan
 
 VALUES: dict[str, Any] = {

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 from hetlib.llm.__main__ import main
+from hetlib.llm.runs import experiment
 from hetlib.llm.train import checkpoints
 
 PARAMS = {
@@ -98,3 +101,46 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     checkpoints.save_trained({"x.lora_A.weight": torch.zeros(1), "bias": torch.zeros(2)}, tmp_path)
     with pytest.raises(ValueError, match="weights of another model"):
         checkpoints.load_trained(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoint-abc", "checkpoint-", "checkpoint-1.5", "checkpoint--1"]
+)
+def test_other_folders_are_no_checkpoints(name: str, tmp_path: Path) -> None:
+    for folder in (tmp_path / "checkpoint-5", tmp_path / name):
+        folder.mkdir()
+        checkpoints.seal(folder, processes=1)
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-5"
+    checkpoints.prune(tmp_path)
+    assert (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{}", '{"files": [1]}', '{"files": {}}'])
+def test_a_spoilt_seal_is_none(content: str, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    (folder / checkpoints.SEAL).write_text(content)
+    assert checkpoints.newest(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 40])
+def test_half_of_the_weights_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / checkpoints.WEIGHTS).write_bytes(content)
+    with pytest.raises(ValueError, match=r"trained\.safetensors"):
+        checkpoints.load_trained(torch.nn.Linear(1, 1), tmp_path)
+
+
+def test_runs_of_other_code_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs: Any = SimpleNamespace(digest=lambda: "data")
+    settings: Any = SimpleNamespace(digest=lambda: "s", method="dpo", labels="pairs", seed=0)
+    before = experiment.run_folder(settings, pairs, pairs, tmp_path)
+    assert before == experiment.run_folder(settings, pairs, pairs, tmp_path)
+    monkeypatch.setattr(experiment, "_code", lambda: "another")
+    assert experiment.run_folder(settings, pairs, pairs, tmp_path) != before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{}", "null"])
+def test_spoilt_metrics_are_no_finished_run(content: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metrics\.json holds no metrics"):
+        experiment.read_metrics(tmp_path)

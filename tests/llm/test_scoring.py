@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models, pretrain, scoring
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 SIZES: dict[str, Any] = {"hidden": 16, "layers": 2, "heads": 2, "intermediate": 24}
 LAYOUTS = ("apart", "shared", "packed")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hetlib.llm.model.settings import CELLS, METHODS, VARIANTS, Settings
 from hetlib.llm.runs.plan import Plan
-from hetlib.llm.settings import CELLS, METHODS, VARIANTS, Settings
 
 
 def test_defaults_are_the_papers() -> None:
@@ -28,6 +29,7 @@ def test_reads_what_yaml_makes_of_numbers() -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"learning_rat": 1.0}, "'learning_rat' is no setting; did you mean learning_rate"),
+    ({"x": 1}, r"'x' is no setting\. Known are"),
     ({"method": "dpo"}, "method is 'dpo'; allowed are reward, alignment"),
     ({"labels": "nobody"}, "labels is 'nobody'; allowed are anonymous"),
     ({"loss": "hinge"}, "loss is 'hinge'"),
@@ -120,3 +122,40 @@ def test_plan_refuses(tmp_path: Path) -> None:
     (tmp_path / "list.yml").write_text("- 1\n")
     with pytest.raises(ValueError, match="must hold names and values"):
         Plan.read(tmp_path / "list.yml")
+
+
+PLAN_BAD = [
+    ({"seeds": 3}, "seeds is 3; a list is needed"),
+    ({"seeds": []}, "seeds is empty"),
+    ({"seeds": ["0"]}, r"seeds\[0\] is '0'; a whole number"),
+    ({"seeds": [True]}, r"seeds\[0\] is True"),
+    ({"cells": "reward-anonymous"}, "cells is 'reward-anonymous'; a list is needed"),
+    ({"cells": []}, "cells is empty"),
+    ({"cells": [3]}, r"cells\[0\] is 3; text"),
+    ({"rates": 0.1}, "rates is 0.1"),
+    ({"data": None}, "data is None"),
+    ({"data": []}, "data is empty"),
+    ({"workers": -1}, "workers is -1"),
+    ({"world": 3}, "world is 3"),
+    ({"world": {"anchord": True}}, "did you mean anchored"),
+    ({"train_pairs": "all"}, "train_pairs is 'all'"),
+    ({"held_out_share": 1}, "held_out_share is 1"),
+    ({"eos": "yes"}, "eos is 'yes'"),
+    ({"split": 3}, "split is 3"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), PLAN_BAD)
+def test_plan_names_a_field_of_another_type(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Plan.from_mapping(PLAN | values)
+
+
+def test_what_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
+    head = "\n\nHuman: a\n\nAssistant:"
+    rows = [{"chosen": f"{head} {k}", "rejected": f"{head} x{k}"} for k in range(9)]
+    file = tmp_path / "single.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plan = Plan.from_mapping(PLAN | {"data": str(file), "train_pairs": None})
+    with pytest.raises(ValueError, match=r"8 are trained on too.*set held_out_share"):
+        plan.pairs()

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from hetlib.llm.analysis.evaluation import agreement
+from hetlib.llm.data.agreement import agreement
 from hetlib.llm.data.labels import KINDS, differences
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import pretrain
+from hetlib.llm.model.settings import LOSSES
 from hetlib.llm.runs import experiment
 from hetlib.llm.runs.plan import Plan
-from hetlib.llm.settings import LOSSES
 from hetlib.llm.train.training import train
 
 WORLD: dict[str, Any] = {

@@ -10,8 +10,9 @@ import pytest
 
 from hetlib.borda.optima import fit_dpo as fit_one
 from hetlib.borda.optima import ipo_policy
+from hetlib.core.labels import Linked
 from hetlib.linked.corrected import Correction, corrected_reward
-from hetlib.linked.moments import Linked, tabular_moments
+from hetlib.linked.moments import tabular_moments
 from hetlib.ring import runs
 from hetlib.ring.curves import (
     METHODS,
@@ -76,6 +77,10 @@ def test_counts_by_hand() -> None:
     assert (second[0, 5, 2], first[1, 3, 4], second.sum(), first.sum()) == (1, 1, 1, 1)
     by_type = win_counts_by_type(data, 2)
     assert (by_type[0].sum(), by_type[1].sum()) == (2, 4)
+    with pytest.raises(ValueError, match="one label of every type"):
+        unanimous_counts(data)
+    with pytest.raises(ValueError, match="one label a type"):
+        linked_moments(replace(data, types=None))
     assert by_type.sum(axis=0) == pytest.approx(wins)
 
 
@@ -135,7 +140,7 @@ def test_multinomial_counts_follow_the_law_of_samples() -> None:
     D = np.array([0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
     noisy = replace(RING, noise=0.05, weights=(0.6, 0.2, 0.2))
     data = noisy.sample(size, rng, sampling=D, labels=2)
-    full = noisy.sample_votes(size, rng, sampling=D)
+    full = noisy.sample_types(size, rng, sampling=D)
     both, mixed = draw_linked(noisy, size, 1, rng, D)
     pairs = {
         "wins": (win_counts(replace(data, votes=data.votes[:, :1]), True), None),
@@ -210,7 +215,7 @@ def test_networks_stop_and_resume(tmp_path: Path) -> None:
     assert whole.sum(axis=-1) == pytest.approx(np.ones(whole.shape[:-1]))
     again = train_networks(RING, RECIPES, [0, 1], settings)[1]
     assert again.tobytes() == whole.tobytes()
-    file = tmp_path / "checkpoint.pt"
+    file = tmp_path / "checkpoint.safetensors"
     first = NetworkTraining(RING, RECIPES, [0, 1], settings)
     for _ in range(9):  # in the middle of a pass, after a record, while a correction is on
         first.advance()
@@ -221,6 +226,14 @@ def test_networks_stop_and_resume(tmp_path: Path) -> None:
     first.save(file)
     with pytest.raises(ValueError, match="other settings"):
         train_networks(RING, RECIPES, [0, 2], settings, checkpoint=file)
+    stored = file.read_bytes()
+    marker = tmp_path / "ran"
+    crafted = f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()  # a pickle that runs a command
+    for content in (b"", stored[:100], stored[:-5], crafted):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint\.safetensors is no checkpoint"):
+            train_networks(RING, RECIPES, [0, 1], settings, checkpoint=file)
+    assert not marker.exists()
 
 
 def test_runs_do_not_disturb_each_other() -> None:
@@ -271,19 +284,3 @@ def test_stored_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(RING, scales=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="other settings"):
         runs.load_or_compute(other, file, tmp_path / "scratch", run=False)
-
-
-def test_labels_one_a_type_and_labels_of_one_person_are_told_apart() -> None:
-    rng = np.random.default_rng(0)
-    types = len(RING.shifts)
-    people = RING.sample(1000, rng, labels=types)
-    full = RING.sample_votes(1000, rng)
-    with pytest.raises(ValueError, match="labels of one person are needed"):
-        linked_moments(full)
-    with pytest.raises(ValueError, match="labels one a type are needed"):
-        unanimous_counts(people)
-    with pytest.raises(ValueError, match=rf"votes has {types} columns; types is {types + 1}"):
-        win_counts_by_type(full, types + 1)
-    for labels in (0, -1, 1.5):
-        with pytest.raises(ValueError, match="labels is"):
-            RING.sample(10, rng, labels=labels)  # type: ignore[arg-type]

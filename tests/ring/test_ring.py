@@ -72,7 +72,7 @@ def test_samples_follow_the_probabilities() -> None:
         votes = data.votes[of]
         assert votes[:, 0].mean() == pytest.approx(ring.pairwise()[i, j], abs=4 * se)
         assert (votes == 1).all(axis=1).mean() == pytest.approx(J.J1[i, j], abs=4 * se)
-    full = ring.sample_votes(400_000, np.random.default_rng(2))
+    full = ring.sample_types(400_000, np.random.default_rng(2))
     of = (full.d2 == 6) & (full.d1 == 2)
     expected = ring.pairwise_by_type()[:, 6, 2]
     assert full.votes[of].mean(axis=0) == pytest.approx(expected, abs=4 * 0.5 / of.sum() ** 0.5)

@@ -19,7 +19,7 @@ from hetlib.comparison.methods.direct import RIDGE
 from hetlib.comparison.methods.latent import find_types
 from hetlib.comparison.methods.quasi_newton import Loss, lowest
 from hetlib.comparison.methods.registry import PEOPLE, Result, register
-from hetlib.linked.moments import Linked
+from hetlib.core.labels import Linked
 
 #: Dimensions of the space, a plane.
 DIMENSIONS = 2

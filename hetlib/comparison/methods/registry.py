@@ -21,7 +21,9 @@ PAIRS = "who gave the same two labels"
 FULL = "a label of every type on each pair"
 TYPE = "the type of each label's annotator"
 PEOPLE = "who gave the same ten labels"
+#: Forms of labels that a method can learn from.
 FORMS = ("none", "anonymous", "twice", "votes", "typed", "people")
+#: What a method aims at.
 AIMS = ("none", "average", "other", "biased")
 
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from hetlib import store
 from hetlib.llm.analysis import limits
 from hetlib.llm.analysis.monotone import best_falling
+from hetlib.llm.data.agreement import agreement_rate, true_margins
 from hetlib.llm.data.labels import KINDS, differences, label_probability
 from hetlib.llm.data.lengths import HH_LENGTH_QUANTILES, LIMIT
 
@@ -43,7 +44,7 @@ def audit(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, Any]:
         ``by_difference`` has rows of lower edge, upper edge, pairs and that share.
     """
     x = np.asarray(lengths)
-    d, t = differences(x, limit), limits.truth(x, limit)
+    d, t = differences(x, limit), true_margins(x, limit)
     u, gap = limits.unanimous(x, limit), abs(x[:, 1] - x[:, 0])
     edges = np.unique(np.rint(np.array(DIFFERENCES) * limit / LIMIT).astype(int))
     rows = []
@@ -53,16 +54,16 @@ def audit(lengths: ArrayLike, limit: int = LIMIT) -> dict[str, Any]:
             rows.append([int(low), int(high), int(inside.sum()), float(u[inside].mean())])
     noisy = [kind for kind in KINDS if kind != "average"]
     best = {kind: limits.population_limit(x, kind, limit).margins(x) for kind in noisy}
-    rules = {n: limits.agreement_rate(limits.rule(x, n), t) for n in ("shorter", "longer")}
+    rules = {n: agreement_rate(limits.rule(x, n), t) for n in ("shorter", "longer")}
     return {
         "pairs": len(x),
         "decided": int((t != 0).sum()),
         "quantiles": {str(q): float(np.quantile(x, q)) for q in HH_LENGTH_QUANTILES},
         "rules": rules | {"falling": best_falling(x, limit).rate},
-        "pair": limits.agreement_rate(label_probability(x, "anonymous", limit) - 0.5, t),
-        "types": limits.agreement_rate(np.sign(d).sum(axis=0), t),
+        "pair": agreement_rate(label_probability(x, "anonymous", limit) - 0.5, t),
+        "types": agreement_rate(np.sign(d).sum(axis=0), t),
         "right": {k: float(np.nanmean(limits.label_right(x, k, limit))) for k in noisy},
-        "limit": {kind: limits.agreement_rate(margins, t) for kind, margins in best.items()},
+        "limit": {kind: agreement_rate(margins, t) for kind, margins in best.items()},
         "unanimous": float(u.mean()),
         "by_difference": rows,
     }

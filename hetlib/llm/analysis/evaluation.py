@@ -1,36 +1,16 @@
-"""How well learned margins and scores match the ground truth."""
+"""Where learned margins and scores match the ground truth: buckets, calibration, curves."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.llm.analysis.limits import _points
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Agreement of margins with the truth.
-
-    Attributes:
-        rate: Share of pairs on which both prefer the same text; a zero margin counts as half.
-        low: Lower end of the confidence interval.
-        high: Upper end.
-        pairs: Pairs that count: those whose true rewards differ.
-    """
-
-    rate: float
-    low: float
-    high: float
-    pairs: int
+from hetlib.llm.data.agreement import Agreement, agreement
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,77 +43,6 @@ class Curve:
     tokens: Array
     score: Array
     texts: NDArray[np.int64]
-
-
-def wilson(successes: float, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's confidence interval of a share (Wilson 1927).
-
-    Args:
-        successes: Number of successes, halves allowed.
-        trials: Number of trials, positive.
-        level: Probability that the interval covers the true share.
-
-    Returns:
-        Lower and upper end, inside [0, 1].
-
-    Raises:
-        ValueError: no trials, more successes than trials, or a level outside (0, 1).
-    """
-    if trials < 1 or not 0 <= successes <= trials:
-        raise ValueError(f"successes is {successes} and trials {trials}; 0 to trials is allowed")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; between 0 and 1 is allowed")
-    z, p = float(ndtri((1 + level) / 2)), successes / trials
-    middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def agreement(
-    margins: ArrayLike,
-    truth: ArrayLike,
-    groups: Sequence[Any] | None = None,
-    level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Agreement:
-    """Share of pairs that margins and truth order alike, with a confidence interval.
-
-    Pairs of equal true reward are left out; a margin of zero counts as half.
-
-    Args:
-        margins: Learned reward of the second text less that of the first, shape (pairs,).
-        truth: Average reward of the second text less that of the first, shape (pairs,).
-        groups: What makes pairs dependent, such as their prompt, one entry a pair: the
-            interval then resamples groups. Without it pairs are taken as independent and
-            the interval is Wilson's.
-        level: Probability that the interval covers the true rate.
-        draws: Resampled data sets, if groups are given.
-        seed: Of the resampling.
-
-    Returns:
-        The rate and its interval.
-
-    Raises:
-        ValueError: shapes that do not fit, entries that are not finite, or no pair that the
-            truth decides.
-    """
-    points = _points(margins, truth)
-    rate, n = float(points.mean()), len(points)
-    if groups is None:
-        return Agreement(rate, *wilson(float(points.sum()), n, level), n)
-    decided = np.asarray(truth, dtype=np.float64) != 0
-    if len(groups) != len(decided):
-        raise ValueError(f"groups has {len(groups)} entries; one for each of {len(decided)} pairs")
-    names = np.asarray(groups)[decided]
-    where = np.unique(names, return_inverse=True)[1]
-    right, size = np.bincount(where, points), np.bincount(where)
-    rng, rates = np.random.default_rng(seed), np.empty(draws)
-    for k in range(draws):
-        pick = rng.integers(len(size), size=len(size))
-        rates[k] = right[pick].sum() / size[pick].sum()
-    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
-    return Agreement(rate, float(low), float(high), n)
 
 
 def edges(values: ArrayLike, buckets: int = 8) -> Array:

@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.llm.data.agreement import true_margins
 from hetlib.llm.data.labels import differences, label_probability
 from hetlib.llm.data.lengths import LIMIT, check_lengths
 
@@ -128,23 +129,6 @@ def rule(lengths: ArrayLike, name: str) -> Array:
     return np.asarray(-sign if name == "shorter" else sign)
 
 
-def truth(lengths: ArrayLike, limit: int = LIMIT) -> Array:
-    """Average reward of the second text less that of the first, shape (pairs,)."""
-    return np.asarray(differences(lengths, limit).mean(axis=0))
-
-
-def agreement_rate(margins: ArrayLike, truth: ArrayLike) -> float:
-    """Share of pairs on which margins and truth prefer the same text.
-
-    Pairs of equal true reward are left out: there is nothing to agree with. A margin of
-    zero counts as half.
-
-    Raises:
-        ValueError: not of one shape, not finite, or no pair that the truth decides.
-    """
-    return float(_points(margins, truth).mean())
-
-
 def label_right(lengths: ArrayLike, kind: str, limit: int = LIMIT) -> Array:
     """Probability that one label prefers the text of larger average reward.
 
@@ -156,7 +140,7 @@ def label_right(lengths: ArrayLike, kind: str, limit: int = LIMIT) -> Array:
     Returns:
         Shape (pairs,); NaN where the average rewards are equal.
     """
-    p, d = label_probability(lengths, kind, limit), truth(lengths, limit)
+    p, d = label_probability(lengths, kind, limit), true_margins(lengths, limit)
     return np.where(d > 0, p, np.where(d < 0, 1 - p, np.nan))
 
 
@@ -172,17 +156,6 @@ def unanimous(lengths: ArrayLike, limit: int = LIMIT) -> Array:
     """
     z = expit(differences(lengths, limit))
     return np.asarray(z.prod(axis=0) + (1 - z).prod(axis=0))
-
-
-def _points(margins: ArrayLike, truth: ArrayLike) -> Array:
-    """1, 0 or 1/2 for each pair that the truth decides."""
-    m, t = checks.array("margins", margins, 1), checks.array("truth", truth, 1)
-    if m.shape != t.shape:
-        raise ValueError(f"margins has {len(m)} entries and truth {len(t)}; one a pair is needed")
-    decided = t != 0
-    if not decided.any():
-        raise ValueError("truth is zero on every pair; there is nothing to agree with")
-    return np.asarray((1 + np.sign(m[decided]) * np.sign(t[decided])) / 2)
 
 
 def _pairs(lengths: ArrayLike) -> Array:

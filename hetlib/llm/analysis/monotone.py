@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hetlib.checks import Array
-from hetlib.llm.analysis import limits
+from hetlib.llm.data.agreement import true_margins
 from hetlib.llm.data.lengths import LIMIT
 
 
@@ -48,7 +48,7 @@ def best_falling(lengths: ArrayLike, limit: int = LIMIT) -> FallingRule:
             reward decides.
     """
     x = np.asarray(lengths, dtype=np.float64)
-    truth = limits.truth(x, limit)
+    truth = true_margins(x, limit)
     decided = truth != 0
     if not decided.any():
         raise ValueError("lengths hold no pair that the average reward decides")

@@ -19,8 +19,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from hetlib.extras import require
+
+require("torch")
+import torch
 from torch import Tensor
 
 from hetlib.llm.data.tokens import TokenPairs

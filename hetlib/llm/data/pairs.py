@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import heapq
 import json
+import re
 import warnings
 import zlib
 from bisect import bisect_left
@@ -18,11 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hetlib.extras import require
+
 #: What starts each answer of the assistant in HH-RLHF.
 ASSISTANT = "\n\nAssistant:"
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MALFORMED = ("stop", "skip")
+LONGEST_LINE = 2**26  # bytes; HH-RLHF's longest has some 40,000
+
+#: How the roles of message lists are written in a text.
+ROLES = {"system": "\n\nSystem:", "user": "\n\nHuman:", "assistant": ASSISTANT}
 
 
 @dataclass(frozen=True)
@@ -42,28 +49,36 @@ class Pair:
     second: str
 
 
-def make_pair(one: str, other: str) -> Pair:
+def make_pair(one: str, other: str, prompt: str | None = None) -> Pair:
     """The pair of two texts that share a prompt; swapping the texts gives the same pair.
 
     Args:
         one: Prompt and response.
         other: The same prompt and another response.
+        prompt: What both begin with; up to their last common "Assistant:" if None.
 
     Raises:
-        ValueError: the texts are identical, share no prompt up to an "Assistant:", or one
-            response is empty.
+        ValueError: the texts are identical, share no prompt up to an "Assistant:", one
+            response is empty, or a text holds half of a character (a lone surrogate).
     """
+    try:
+        (one + other).encode()
+    except UnicodeEncodeError:  # without the text: it may be offensive
+        raise ValueError("not Unicode: a lone surrogate, or bytes that are no UTF-8") from None
     if one == other:
         raise ValueError("the two texts are identical; a pair needs two different responses")
-    shared = bisect_left(range(1, len(one) + 1), True, key=lambda n: one[:n] != other[:n])
-    cut = one.rfind(ASSISTANT, 0, shared) + len(ASSISTANT)
-    if cut < len(ASSISTANT):
-        raise ValueError(f"the two texts share no prompt that ends with {ASSISTANT!r}")
+    if prompt is None:
+        shared = bisect_left(range(1, len(one) + 1), True, key=lambda n: one[:n] != other[:n])
+        cut = one.rfind(ASSISTANT, 0, shared) + len(ASSISTANT)
+        if cut < len(ASSISTANT):
+            raise ValueError(f"the two texts share no prompt that ends with {ASSISTANT!r}")
+    else:
+        cut = len(prompt)
     responses = sorted((one[cut:], other[cut:]))
     if not all(response.strip() for response in responses):
         raise ValueError("one response is empty; both need text")
     sizes = f"{cut} {len(responses[0])} ".encode()  # so that no two pairs give the same bytes
-    text = (one[:cut] + responses[0] + responses[1]).encode("utf-8", "surrogatepass")
+    text = (one[:cut] + responses[0] + responses[1]).encode()
     digest = hashlib.blake2b(sizes + text, digest_size=16)
     first, second = responses if digest.digest()[0] % 2 else responses[::-1]
     return Pair(digest.hexdigest(), one[:cut], first, second)
@@ -75,13 +90,18 @@ def read_pairs(
     malformed: str = "stop",
     limit: int | None = None,
 ) -> list[Pair]:
-    """Read pairs of texts with fields ``chosen`` and ``rejected``.
+    """Read pairs of texts: ``chosen`` and ``rejected``, with or without a ``prompt``.
+
+    Without it both are whole texts, as in HH-RLHF; with it they may be responses alone. Each
+    of the three may also be a list of messages with ``role`` and ``content``. A line is one
+    such object or a list of them; a byte order mark and the line ends of Windows are no part
+    of a text.
 
     Args:
         source: ``"hub:Anthropic/hh-rlhf"``, read through ``datasets``, or one folder of it,
             ``"hub:Anthropic/hh-rlhf:helpful-base"``; or a .jsonl or .jsonl.gz file; or a
-            folder, of which every such file with ``split`` in its name is read; or several
-            of these.
+            folder, of which every such file with ``split`` as a whole word of its name is
+            read; or several of these.
         split: ``"train"`` or ``"test"``, or any other split of the source.
         malformed: What to do with a line that is no pair (not JSON, a field is missing,
             identical texts, no common prompt, an empty response): ``"stop"`` with its number,
@@ -155,7 +175,7 @@ def split_by_prompt(
         raise ValueError(f"held_out is {held_out}; a share between 0 and 1 is allowed")
     sides: tuple[list[Pair], list[Pair]] = ([], [])
     for pair in pairs:
-        text = f"{seed} {pair.prompt}".encode("utf-8", "surrogatepass")
+        text = f"{seed} {pair.prompt}".encode()
         place = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") / 2**64
         sides[place < held_out].append(pair)
     if not all(sides):
@@ -168,11 +188,12 @@ def split_by_prompt(
 def _files(path: Path, split: str) -> list[Path]:
     if path.is_dir():
         every = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
-        found = [p for p in every if split in p.name]
+        word = re.compile(rf"(?<![^\W_]){re.escape(split)}(?![^\W_])")
+        found = [p for p in every if word.search(p.name)]
         if not found:
             raise ValueError(
-                f"{path} holds no {' or '.join(SUFFIXES)} file with {split!r} in its name; "
-                f"it holds {', '.join(p.name for p in every) or 'none at all'}"
+                f"{path} holds no {' or '.join(SUFFIXES)} file with the word {split!r} in its "
+                f"name; it holds {', '.join(p.name for p in every) or 'none at all'}"
             )
         return found
     if not path.exists():
@@ -182,12 +203,42 @@ def _files(path: Path, split: str) -> list[Path]:
     return [path]
 
 
+def both_sides(train: Sequence[Pair], held_out: Sequence[Pair]) -> None:
+    """Refuse pairs that are trained on and measured on; warn of prompts that are.
+
+    Raises:
+        ValueError: a pair occurs on both sides; the message counts pairs and prompts.
+
+    Warns:
+        UserWarning: prompts occur on both sides, with other responses.
+    """
+    keys, prompts = {p.key for p in train}, {p.prompt for p in train}
+    twice = sum(p.key in keys for p in held_out)
+    met = sum(p.prompt in prompts for p in held_out)
+    told = f"of {len(held_out)} held-out pairs {{}} {met} have a prompt of the training pairs"
+    if twice:
+        raise ValueError(
+            told.format(f"{twice} are trained on too,")
+            + "; set held_out_share, or name a folder with files of a train and of a test split"
+        )
+    if met:
+        warnings.warn(told.format("none is trained on, but"), stacklevel=3)
+
+
 def _file_rows(path: Path) -> Iterator[str]:
     number = 0
     opener = gzip.open if path.name.endswith(".gz") else open
     try:
         with opener(path, "rb") as file:
-            for number, line in enumerate(file, start=1):  # noqa: B007
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise ValueError(
+                        f"{path}, line {number} is longer than {LONGEST_LINE} bytes; one pair a "
+                        "line is needed"
+                    )
+                if number == 1:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
                 yield line.decode("utf-8", "surrogateescape")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(
@@ -198,6 +249,7 @@ def _file_rows(path: Path) -> Iterator[str]:
 
 def _hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
     try:
+        require("datasets")
         import datasets
     except ImportError as error:
         raise ValueError(
@@ -224,7 +276,7 @@ def _checked(
     skipped: list[str] = []
     for number, row in enumerate(rows, start=1):
         try:
-            yield _pair(row)
+            yield from _pairs(row)
         except ValueError as error:
             if malformed == "stop":
                 raise ValueError(
@@ -236,17 +288,49 @@ def _checked(
         warnings.warn(f"{name}: skipped {unit} {', '.join(skipped[:5])}{more}", stacklevel=3)
 
 
-def _pair(row: str | dict[str, Any]) -> Pair:
+def _pairs(row: str | dict[str, Any]) -> list[Pair]:
+    found: Any = row
     if isinstance(row, str):
         try:
-            row = json.loads(row)
+            found = json.loads(row)
         except json.JSONDecodeError as error:  # without the text: it may be offensive
             raise ValueError(f"not JSON (column {error.colno})") from None
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
+    return [_pair(one) for one in (found if isinstance(found, list) else [found])]
+
+
+def _pair(row: Any) -> Pair:
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
-    texts = []
-    for field in ("chosen", "rejected"):
-        if not isinstance(row.get(field), str):
-            raise ValueError(f"no text under {field!r}")
-        texts.append(row[field])
-    return make_pair(*texts)
+    prompt = row.get("prompt")
+    head = "" if prompt is None else _text(prompt, "prompt")
+    if isinstance(prompt, list) and prompt[-1].get("role") != "assistant":
+        head += ASSISTANT  # whose turn it is
+    texts = [_text(row.get(field), field) for field in ("chosen", "rejected")]
+    if not head:
+        return make_pair(*texts)
+    if not all(text.startswith(head) for text in texts):
+        if all(isinstance(row[field], list) for field in ("chosen", "rejected")):
+            texts = [text.removeprefix(head[-len(ASSISTANT) :]) for text in texts]
+        texts = [head + text for text in texts]
+    return make_pair(*texts, prompt=head)
+
+
+def _text(value: Any, field: str) -> str:
+    """A text, or a list of messages written as one."""
+    if isinstance(value, str):
+        return value.replace("\r\n", "\n")
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"no text under {field!r}, and no list of messages")
+    parts = []
+    for k, message in enumerate(value):
+        role, content = (
+            (message.get("role"), message.get("content")) if isinstance(message, dict) else (0, 0)
+        )
+        if not isinstance(role, str) or role not in ROLES or not isinstance(content, str):
+            raise ValueError(
+                f"message {k} under {field!r} needs a role of {', '.join(ROLES)} and a content"
+            )
+        parts.append(f"{ROLES[role]} {_text(content, field)}")
+    return "".join(parts)

@@ -1,1 +1,5 @@
 """Models: loading, scoring, pretraining."""
+
+from hetlib.extras import require
+
+require("torch", "transformers")

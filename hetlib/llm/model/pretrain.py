@@ -24,7 +24,7 @@ from hetlib.book.progress import track
 from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 UNKNOWN = "<unk>"

@@ -1,1 +1,5 @@
 """Plans, runs of a chapter, reports, estimates."""
+
+from hetlib.extras import require
+
+require("tqdm", "yaml")

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 
 GIB = 2**30
 #: Tokens of a text of HH-RLHF within 512 tokens, on average (a 49k-token vocabulary).
@@ -104,19 +104,37 @@ def architecture(settings: Settings) -> Architecture:
         return KNOWN[s.model]
     path = Path(s.model).expanduser()
     if (path / "config.json").is_file():
-        c = json.loads((path / "config.json").read_text())
-        heads = c["num_attention_heads"]
-        return Architecture(
-            *(c["hidden_size"], c["num_hidden_layers"], heads),
-            *(c.get("num_key_value_heads", heads), c["intermediate_size"], c["vocab_size"]),
-            tied=bool(c.get("tie_word_embeddings", False)),
-        )
+        return _config(path / "config.json")
     files = [path] if path.suffix == ".gguf" else sorted(path.glob("*.gguf"))
     if files:
         return _gguf(files[0])
     raise ValueError(
         f"model is {s.model!r}; an estimate without loading needs a folder with config.json, a "
         f".gguf file, or one of {', '.join(KNOWN)}"
+    )
+
+
+def _config(path: Path) -> Architecture:
+    """Sizes under the names of Llama, or those of GPT-2, BLOOM, Falcon, OPT."""
+    try:
+        c = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+    def number(*names: str, default: int | None = None) -> int:
+        found = next((c[name] for name in names if c.get(name)), default)
+        if not isinstance(found, int):
+            raise ValueError(f"{path} has no {' or '.join(names)}")
+        return found
+
+    hidden = number("hidden_size", "n_embd", "d_model")
+    heads = number("num_attention_heads", "n_head", "num_heads", default=1)
+    return Architecture(
+        *(hidden, number("num_hidden_layers", "n_layer", "num_layers"), heads),
+        number("num_key_value_heads", "num_kv_heads", default=heads),
+        number("intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
+        number("vocab_size"),
+        tied=bool(c.get("tie_word_embeddings", False)),
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,12 @@ from tqdm import tqdm
 from hetlib.book.progress import track
 from hetlib.checks import Array
 from hetlib.llm.data.tokens import TokenPairs
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
+from hetlib.store import code_digest, one_thread_each
+
+#: What a run imports first: all that it does is reached from here.
+TRAINING = "hetlib.llm.train.training"
+LIBRARIES = ("numpy", "torch", "transformers", "peft", "accelerate")
 
 #: Data sets of a worker process by their place; sent once a process.
 _WORK: list[TokenPairs] = []
@@ -33,11 +37,17 @@ class Job(NamedTuple):
     held_out: TokenPairs
 
 
+@functools.cache
+def _code() -> str:
+    """Digest of the code that trains; what this process has loaded does not change."""
+    return code_digest(TRAINING, LIBRARIES)
+
+
 def run_folder(
     settings: Settings, data: TokenPairs, held_out: TokenPairs, folder: str | Path
 ) -> Path:
-    """The folder of one run: readable, and different for different settings or data."""
-    key = f"{settings.digest()} {data.digest()} {held_out.digest()}"
+    """The folder of one run: readable, and different for different settings, data or code."""
+    key = f"{settings.digest()} {data.digest()} {held_out.digest()} {_code()}"
     digest = hashlib.blake2b(key.encode(), digest_size=5).hexdigest()
     return Path(folder) / f"{settings.method}-{settings.labels}-{settings.seed}-{digest}"
 
@@ -63,11 +73,9 @@ def run_all(jobs: Sequence[Job], folder: str | Path, workers: int = 2) -> list[d
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must not be negative")
     folders = [run_folder(*job, folder) for job in jobs]
-    todo = {
-        path: job
-        for path, job in zip(folders, jobs, strict=True)
-        if not (path / "metrics.json").exists()
-    }
+    todo = {path: job for path, job in zip(folders, jobs, strict=True) if _metrics(path) is None}
+    for path in todo:
+        (path / "metrics.json").unlink(missing_ok=True)  # half of one is none
     if todo and workers == 0:
         from hetlib.llm.train.training import train
 
@@ -83,7 +91,7 @@ def _in_processes(todo: dict[Path, Job], folder: Path, workers: int) -> None:
     place = {key: k for k, key in enumerate(sets)}
     given = (list(sets.values()),)
     with (
-        _one_thread_each(),
+        one_thread_each(),
         ProcessPoolExecutor(workers, _context(), initializer=_start, initargs=given) as pool,
     ):
         try:
@@ -110,18 +118,6 @@ def _in_processes(todo: dict[Path, Job], folder: Path, workers: int) -> None:
             raise
 
 
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Variables that a worker reads when it starts."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ |= dict.fromkeys(before, "1")
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 def _context() -> multiprocessing.context.BaseContext:
     """How workers start: never by forking this process, whose threads may hang in the copy.
 
@@ -131,7 +127,7 @@ def _context() -> multiprocessing.context.BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hetlib.llm.train.training"])
+    context.set_forkserver_preload([TRAINING])
     return context
 
 
@@ -155,9 +151,24 @@ def _run(settings: Settings, data: int, held_out: int, path: Path) -> None:
     train(settings, _WORK[data], _WORK[held_out], path)
 
 
+def _metrics(path: Path) -> dict[str, Any] | None:
+    """What a finished run stored; None if there is none, or not the whole of it."""
+    try:
+        found = json.loads((path / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Metrics of a finished run, with its folder."""
-    found: dict[str, Any] = json.loads((path / "metrics.json").read_text())
+    """Metrics of a finished run, with its folder.
+
+    Raises:
+        ValueError: there are none, or the file is not whole.
+    """
+    found = _metrics(path)
+    if found is None:
+        raise ValueError(f"{path / 'metrics.json'} holds no metrics of a finished run")
     return found | {"folder": str(path)}
 
 

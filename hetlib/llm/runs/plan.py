@@ -1,21 +1,22 @@
 """A parameter file as runs: data, settings, cells and seeds.
 
 The files ``params/llm-*.yml`` are flat: fields of :class:`Plan` and of
-:class:`hetlib.llm.settings.Settings` side by side, under the names of chapter 10's parameters
+:class:`hetlib.llm.model.settings.Settings` side by side, under the names of chapter 10's parameters
 cell, so that papermill and ``python -m hetlib.llm`` read the same file.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hetlib.llm.data.pairs import Pair, read_pairs, sample, split_by_prompt
+from hetlib.llm.data.pairs import Pair, both_sides, read_pairs, sample, split_by_prompt
 from hetlib.llm.data.synthetic import dialogues
 from hetlib.llm.data.tokens import TokenPairs, tokenise
-from hetlib.llm.settings import SETTINGS, Settings, check_names
+from hetlib.llm.model.settings import SETTINGS, Settings, check_names
 
 #: Names that only the chapter uses.
 CHAPTER = ("profile", "seed", "results", "run", "quick", "full")
@@ -60,7 +61,7 @@ class Plan:
         longest: Leave out pairs with a text of more tokens, if fewer than the settings' limit, to
             which rewards are scaled: for a machine that has no time for long texts.
         world: Further arguments of :func:`hetlib.llm.data.synthetic.dialogues`.
-        cells: Names as in :meth:`hetlib.llm.settings.Settings.cell`.
+        cells: Names as in :meth:`hetlib.llm.model.settings.Settings.cell`.
         seeds: Seeds of each cell.
         rates: Learning rates to try besides, with the first seed.
         rate_cells: The cells to try them on.
@@ -105,10 +106,47 @@ class Plan:
             **{k: v for k, v in values.items() if k in own},
             settings=Settings.from_mapping(settings),
         )
-        if plan.longest is not None and (not isinstance(plan.longest, int) or plan.longest < 1):
-            raise ValueError(f"longest is {plan.longest!r}; a positive number of tokens or null")
+        plan._check()
         plan.runs()  # so that a misspelt cell is found before anything is loaded
         return plan
+
+    def _check(self) -> None:
+        """Refuse fields of another type, each by name.
+
+        Raises:
+            ValueError: a field that is no list, no number, empty or out of range.
+        """
+        kinds = {"data": str, "cells": str, "rate_cells": str, "seeds": int, "rates": (int, float)}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if name == "data" and isinstance(value, str) and value:
+                continue
+            what = f"{name} is {value!r}; a list is needed"
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise ValueError(what)
+            if not value and name not in ("rates", "rate_cells"):
+                raise ValueError(f"{name} is empty; at least one entry is needed")
+            for k, one in enumerate(value):
+                if not isinstance(one, kind) or isinstance(one, bool):
+                    need = {str: "text", int: "a whole number"}.get(kind, "a number")  # type: ignore[call-overload]
+                    raise ValueError(f"{name}[{k}] is {one!r}; {need} is needed")
+        for name in ("train_pairs", "held_out_pairs", "longest", "workers", "data_seed"):
+            value, least = getattr(self, name), 0 if name in ("workers", "data_seed") else 1
+            if value is None and least:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}; a whole number from {least} on is needed")
+        for name in ("split", "malformed", "long", "folder"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; text is needed")
+        if not isinstance(self.eos, bool):
+            raise ValueError(f"eos is {self.eos!r}; true or false is needed")
+        if not isinstance(self.world, Mapping):
+            raise ValueError(f"world is {self.world!r}; names and values are needed")
+        check_names(self.world, set(inspect.signature(dialogues).parameters) - {"size", "seed"})
+        share = self.held_out_share
+        if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
+            raise ValueError(f"held_out_share is {share!r}; a share between 0 and 1 is needed")
 
     @classmethod
     def read(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
@@ -162,10 +200,12 @@ class Plan:
                 dialogues(held_out, HELD_OUT_SEED + seed, limit, **world),
             )
         if self.held_out_share is None:
-            return (
+            sides = (
                 read_pairs(self.data, self.split, self.malformed, train),
                 read_pairs(self.data, "test", self.malformed, held_out),
             )
+            both_sides(*sides)
+            return sides
         everything = read_pairs(self.data, self.split, self.malformed)
         one, other = split_by_prompt(everything, self.held_out_share, self.data_seed)
         return sample(one, train), sample(other, held_out)

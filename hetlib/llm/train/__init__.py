@@ -1,1 +1,5 @@
 """Training, checkpoints, adapters of latent types."""
+
+from hetlib.extras import require
+
+require("torch", "transformers")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
+
+from hetlib.store import write_json as write_json
+from hetlib.store import writing
 
 WEIGHTS = "trained.safetensors"
 SEAL = "complete.json"
@@ -24,7 +27,8 @@ def save_trained(state: dict[str, Any], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = {k: v.contiguous().cpu() for k, v in state.items() if is_trained(k)}
-    safetensors.torch.save_file(trained, folder / WEIGHTS)
+    with writing(folder / WEIGHTS) as part:
+        safetensors.torch.save_file(trained, part)
 
 
 def is_trained(name: str) -> bool:
@@ -36,7 +40,10 @@ def load_trained(model: Any, folder: Path) -> None:
     """Put stored adapters and head into a scorer, whether it is sharded or not."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-    state = safetensors.torch.load_file(folder / WEIGHTS)
+    try:
+        state = safetensors.torch.load_file(folder / WEIGHTS)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} is damaged ({error}); remove {folder}") from error
     if torch.distributed.is_initialized():
         options = StateDictOptions(full_state_dict=True, strict=False)
         set_model_state_dict(model, state, options=options)
@@ -73,20 +80,16 @@ def prune(folder: Path) -> None:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    """Folders of checkpoints by their step; others, such as ``checkpoint-abc``, are none."""
+    found = {path: path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*")}
+    steps = {path: int(step) for path, step in found.items() if step.isdecimal()}
+    return sorted(steps, key=lambda path: steps[path])
 
 
 def _whole(path: Path, processes: int) -> bool:
     try:
         stored = json.loads((path / SEAL).read_text())
         sizes = {name: (path / name).stat().st_size for name in stored["files"]}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False  # half written
-    return bool(sizes == stored["files"] and stored["processes"] == processes)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file that is whole or not there."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    temporary.replace(path)
+    return bool(sizes == stored["files"] and stored.get("processes") == processes)

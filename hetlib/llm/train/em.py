@@ -23,7 +23,7 @@ from hetlib.checks import Array
 from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 from hetlib.mixture import require_rise, responsibilities
 from hetlib.mixture.em import UNLINKED
 

@@ -21,11 +21,11 @@ from transformers.trainer_callback import PrinterCallback
 
 from hetlib.checks import Array
 from hetlib.consistent import losses
-from hetlib.llm.analysis.evaluation import agreement
 from hetlib.llm.data import batches
+from hetlib.llm.data.agreement import agreement
 from hetlib.llm.data.labels import differences, draw_labels, label_pairs
 from hetlib.llm.data.tokens import TokenPairs
-from hetlib.llm.settings import Settings
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.train import checkpoints
 
 Points = frozenset[int]

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 import transformers
 
-from hetlib.llm.analysis.evaluation import agreement
+from hetlib.llm.data.agreement import agreement
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models, pretrain
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
-from hetlib.llm.settings import Settings
 from hetlib.llm.train import checkpoints
 from hetlib.llm.train.trainer import PairTrainer, Presentations, Rhythm, points
 
@@ -65,7 +65,7 @@ def train(
         _claim(folder, identity)
     with args.main_process_first(desc="folder"):
         if (folder / "metrics.json").exists():
-            return json.loads((folder / "metrics.json").read_text())
+            return _stored(folder / "metrics.json")
     with args.main_process_first(desc="small model"):
         small = None
         if settings.model == "tiny":
@@ -76,6 +76,12 @@ def train(
     elif args.device.type == "cpu":  # accelerate would train unsharded without a word
         raise ValueError("FSDP is asked for, but accelerate shards only over GPUs and the like")
     base = models.load_base(settings, small)
+    known = base.get_input_embeddings().num_embeddings
+    most = max(int(t.max()) for d in (data, held_out) for t in (*d.first, *d.second))
+    if most >= known:
+        raise ValueError(
+            f"model {settings.model!r} knows {known} tokens, but its tokenizer gives token {most}"
+        )
     rank, processes, hidden = args.process_index, args.world_size, base.config.hidden_size
     shown = Presentations(settings, data, rank, processes, hidden)
     torch.manual_seed(settings.seed)
@@ -181,12 +187,22 @@ def _arguments(settings: Settings, folder: Path) -> transformers.TrainingArgumen
     return args
 
 
+def _stored(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); remove it and run again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is damaged (no names and values); remove it and run again")
+    return found
+
+
 def _claim(folder: Path, identity: dict[str, Any]) -> None:
     """Take a folder for this run, or find that it is this run's."""
     file = folder / "settings.json"
     wanted = json.loads(json.dumps(identity))
     if file.exists():
-        stored = json.loads(file.read_text())
+        stored = _stored(file)
         odd = [
             f"{name} is {stored.get(name)!r} there and {wanted.get(name)!r} here"
             for name in sorted(stored.keys() | wanted.keys())

@@ -68,6 +68,7 @@ class Settings:
     rank: int = 8  # App. E: matrices of rank 8
     lora_alpha: float = 32.0  # App. E: alpha 32
     dropout: float = 0.1  # App. E: dropped with probability 0.1
+    lora_targets: str = "default"  # peft's choice, else all linear layers; or names with commas
     # ---- optimisation ----
     batch: int = 2  # App. E: two pairs a batch
     accumulate: int = 1  # released code: a step for each batch
@@ -186,7 +187,7 @@ def check_names(values: Iterable[str], known: Iterable[str]) -> None:
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            advice = f"; did you mean {' or '.join(near)}?" if near else ""
+            advice = f"; did you mean {' or '.join(near)}?" if near else "."
             raise ValueError(f"{name!r} is no setting{advice} Known are {', '.join(known)}")
 
 

