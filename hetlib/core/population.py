@@ -15,8 +15,7 @@ from hetlib.core.policies import optimal_policy
 
 
 def _at_least_one(size: int) -> None:
-    checks.whole("size", size)
-    if size < 1:
+    if checks.whole("size", size) < 1:
         raise ValueError(f"size is {size}; at least one comparison is needed")
 
 

@@ -235,7 +235,7 @@ class RingEnvironment:
     def _pairs(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None
     ) -> tuple[Indices, Indices, Indices]:
-        if size < 1:
+        if checks.whole("size", size) < 1:
             raise ValueError(f"size is {size}; at least one comparison is needed")
         x = rng.integers(self.n, size=size)
         if sampling is None:
@@ -264,6 +264,8 @@ class RingEnvironment:
         Returns:
             Comparisons with votes of shape (size, labels).
         """
+        if checks.whole("labels", labels) < 1:
+            raise ValueError(f"labels is {labels}; at least one label is needed")
         x, d1, d2 = self._pairs(size, rng, sampling)
         population = self.centred()
         u = np.searchsorted(population.weights.cumsum()[:-1], rng.random(size), side="right")

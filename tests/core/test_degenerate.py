@@ -27,7 +27,7 @@ TWO = Population([[1.0, 0.0]])
 )
 def test_sample_refuses(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TWO.sample(**({"size": 10, "rng": np.random.default_rng(0)} | arguments))
+        TWO.sample(**(dict[str, Any](size=10, rng=np.random.default_rng(0)) | arguments))
 
 
 def test_numbers_that_are_no_floats() -> None:
@@ -37,7 +37,7 @@ def test_numbers_that_are_no_floats() -> None:
     with pytest.raises(ValueError, match="temperature must be a positive number"):
         Population([[1.0, 0.0]], temperature=huge)
     with pytest.raises(ValueError, match="pairwise must be a rectangular array of numbers"):
-        normalized_borda_count(np.array([[0.5, 0.7], [0.3, 0.5]]) + 0j)  # type: ignore[arg-type]
+        normalized_borda_count(np.array([[0.5, 0.7], [0.3, 0.5]]) + 0j)
 
 
 @pytest.mark.filterwarnings("error")
