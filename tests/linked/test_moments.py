@@ -194,7 +194,7 @@ def test_equation_16_in_torch_keeps_the_gradient() -> None:
         (lambda: _linked(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 3))), "y1 has shape"),
         (
             lambda: _linked(np.zeros((2, 2)), np.ones((2, 2)), np.full((2, 2), 2)),
-            "linked labels are 1",
+            "labels are 1",
         ),
         (lambda: JointMoments(np.eye(2), np.eye(2)), "total probability"),
         (lambda: exact_moments(Population([[0.0, 1.0]])).variance([0.0]), "reward has 1"),
