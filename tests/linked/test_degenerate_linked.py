@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +20,18 @@ from hetlib.linked.moments import exact_moments, variance_from_moments
 KINDS = [np.float32, np.float64]
 
 
+def _as(kind: type, *values: float | list[float]) -> list[Any]:
+    """Values as arrays of one type, of one axis at least."""
+    return [np.atleast_1d(np.asarray(value, kind)) for value in values]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("margin", [0.0, -3.0, 20.0, -30.0])
 def test_the_variance_agrees_with_extended_precision(kind: type, margin: float) -> None:
-    J1, J2, h = (np.array([x], kind) for x in (0.375, 0.125, margin))
-    wide = (np.longdouble(x[0]) for x in (J1, J2, h))
-    a, b, x = wide
+    J1, J2, h = _as(kind, 0.375, 0.125, margin)
+    a, b, x = (np.longdouble(value[0]) for value in (J1, J2, h))
     truth = float((a - (a + b) ** 2) * (2 + 2 * np.cosh(x)) ** 2)
-    tol = 64 * np.finfo(kind).eps
+    tol = float(64 * np.finfo(kind).eps)
     np.testing.assert_allclose(variance_from_moments(J1, J2, h), truth, rtol=tol)
     tensors = (torch.tensor(v) for v in (J1, J2, h))
     np.testing.assert_allclose(variance_from_moments(*tensors).numpy(), truth, rtol=tol)
@@ -35,7 +40,7 @@ def test_the_variance_agrees_with_extended_precision(kind: type, margin: float) 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("margin", [50.0, -100.0, 800.0])
 def test_no_disagreement_is_no_variance_at_any_margin(kind: type, margin: float) -> None:
-    J, h = np.array([0.25], kind), np.array([margin], kind)
+    J, h = _as(kind, 0.25, margin)
     assert variance_from_moments(J, J, h) == 0
     x = torch.tensor(h, requires_grad=True)
     V = variance_from_moments(torch.tensor(J), torch.tensor(J), x)
@@ -55,7 +60,7 @@ def test_one_type_has_no_variance(utility: float, reward: list[float]) -> None:
 @pytest.mark.parametrize(("kind", "margin"), [(np.float32, 50.0), (np.float64, 800.0)])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_variance_too_large_for_its_type_is_refused(kind: type, margin: float, sign: int) -> None:
-    J1, J2, h = (np.array(x, kind) for x in ([0.25, 0.375], [0.25, 0.125], [margin, sign * margin]))
+    J1, J2, h = _as(kind, [0.25, 0.375], [0.25, 0.125], [margin, sign * margin])
     for arguments in ((J1, J2, h), tuple(torch.tensor(v) for v in (J1, J2, h))):
         with pytest.raises(ValueError, match=r"margin\[1\] gives no finite variance"):
             variance_from_moments(*arguments)
