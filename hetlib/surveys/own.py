@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.surveys.questions import distinct_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ def read_question(
         ValueError: a name that is not text or appears twice, a shape that does not fit, a
             negative or non-finite number, a row or masses that are all zero.
     """
-    names = {"options": _names("options", options, 2), "types": _names("types", types, 1)}
+    options = distinct_names("options", options, 2)
+    types = distinct_names("types", types)
     s = checks.array("shares", shares, 2)
     m = checks.array("masses", masses, 1)
     wanted = (len(types), len(options))
@@ -75,27 +77,16 @@ def read_question(
             f"shares[{u}, {y}] is 0: the reward of {types[u]} for {options[y]!r} is set by the "
             "floor, and its size can decide the average"
         )
-    return Answers(names["options"], names["types"], np.array(rows), m, messages)
-
-
-def _names(argument: str, values: Sequence[str], least: int) -> list[str]:
-    if isinstance(values, str) or len(values) < least:
-        raise ValueError(f"{argument} must be a list of at least {least}, not {values!r}")
-    for k, value in enumerate(values):
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(
-                f"{argument}[{k}] is {value!r}; it must be text, in quotes if YAML would read a "
-                "number, a date, or yes and no"
-            )
-        if value in values[:k]:
-            raise ValueError(f"{argument}[{k}] is {value!r} again; every name must differ")
-    return list(values)
+    return Answers(options, types, np.array(rows), m, messages)
 
 
 def _normalise(name: str, row: Array, whose: str, messages: list[str]) -> Array:
-    total = float(row.sum())
-    if total == 0:
+    if row.max() == 0:
         raise ValueError(f"{name} ({whose}) is all zero; at least one must be positive")
+    if row.max() > 1e300:  # the sum may be too large for a float
+        row = row / row.max()
+        messages.append(f"{name} ({whose}) was divided by its greatest number")
+    total = float(row.sum())
     if abs(total - 1) > 1e-9:
-        messages.append(f"{name} ({whose}) sums to {total:.6g}; it was divided by its sum")
+        messages.append(f"{name} ({whose}) sums to {total:.10g}; it was divided by its sum")
     return np.asarray(row / total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,31 @@ from numpy.typing import ArrayLike
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.population import Population
+
+
+def same(name: str) -> str:
+    """What names that look the same have in common: one form of letters, single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def distinct_names(argument: str, names: Sequence[str], least: int = 1) -> list[str]:
+    """A list of at least ``least`` texts, all different in more than spaces.
+
+    Raises:
+        ValueError: another kind of value, an entry that is not text, or one given twice.
+    """
+    if isinstance(names, str) or not np.iterable(names) or len(names) < least:
+        raise ValueError(f"{argument} must be a list of at least {least}, not {names!r}")
+    seen: dict[str, int] = {}
+    for k, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(
+                f"{argument}[{k}] is {name!r}; it must be text, in quotes if YAML would read a "
+                "number, a date, or yes and no"
+            )
+        if seen.setdefault(same(name), k) != k:
+            raise ValueError(f"{argument}[{k}] is {name!r} again; every name must differ")
+    return list(names)
 
 
 def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
@@ -25,22 +51,31 @@ def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
         Rewards with mean 0 in each row, the shape of ``shares``.
 
     Raises:
-        ValueError: a negative or non-finite share, a row without answers, or a floor
-            outside (0, 1).
+        ValueError: a negative or non-finite share, a row without answers, or a floor that is
+            not between 0 and 1 / options, which equal shares would fall below.
     """
     s = checks.array("shares", shares, max(np.ndim(shares), 2))
     if (s < 0).any():
         where = [int(k) for k in np.argwhere(s < 0)[0]]
         raise ValueError(f"shares{where} is {s[tuple(where)]}; shares must be non-negative")
+    if s.max() > 1e300:  # whose sum may be too large for a float
+        s = s / s.max(axis=-1, keepdims=True).clip(1)
     total = s.sum(axis=-1, keepdims=True)
     if (total <= 0).any():
         where = [int(k) for k in np.argwhere(total[..., 0] <= 0)[0]]
         raise ValueError(f"shares{where} sums to 0; a type needs at least one answer")
-    floor = checks.positive("floor", floor)
-    if floor >= 1:
-        raise ValueError(f"floor is {floor}; it must be below 1")
+    floor = _floor(floor, s.shape[-1])
     logs = np.log(np.maximum(s / total, floor))
     return np.asarray(logs - logs.mean(axis=-1, keepdims=True))
+
+
+def _floor(floor: float, options: int) -> float:
+    floor = checks.positive("floor", floor)
+    if floor * options > 1 or floor >= 1:
+        raise ValueError(
+            f"floor is {floor}; it must be below 1 and at most 1 / options = {1 / options:.3g}"
+        )
+    return floor
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +135,7 @@ class Question:
         if missing or not types:
             who = f"nobody belongs to type {missing[0]!r}" if missing else "no type is named"
             raise ValueError(f"{self.name}: {who}; its types are {list(self.types)}")
-        k = [self.types.index(t) for t in types]
+        k = [self.types.index(t) for t in distinct_names("types", types)]
         n = self.n if self.counts is None else round(float(self.counts[k].sum()))
         masses = self.masses[k] / self.masses[k].sum()
         return replace(
@@ -118,8 +153,10 @@ class Question:
         """The question without options that some type chose with a share below ``least``.
 
         Raises:
-            ValueError: fewer than two options would remain.
+            ValueError: fewer than two options would remain, or least is no share.
         """
+        if not 0 <= least <= 1:
+            raise ValueError(f"least is {least}; a share lies in [0, 1]")
         keep = np.flatnonzero(self.shares.min(axis=0) >= least)
         if len(keep) < 2:
             raise ValueError(f"{self.name}: fewer than two options have shares of {least} or more")
@@ -161,13 +198,21 @@ class Question:
             Shares (size, types, options) and masses (size, types).
 
         Raises:
-            ValueError: size is below 1, or the question has no counts.
+            ValueError: size is below 1, or the question has no counts, or counts that are
+                not whole.
         """
+        size = checks.whole("size", size)
         if size < 1:
             raise ValueError(f"size is {size}; at least one resample is needed")
         if self.counts is None or self.weights is None or self.squares is None:
             raise ValueError(f"{self.name} has shares only; a bootstrap needs counts")
         C, W, S = self.counts, self.weights, self.squares
+        if (broken := abs(C - np.rint(C)) > 1e-6).any():
+            u, y = np.argwhere(broken)[0]
+            raise ValueError(
+                f"counts of {self.name}[{u}, {y}] is {C[u, y]}; a bootstrap draws whole "
+                "respondents: give counts beside the weights"
+            )
         n = np.rint(C.sum(axis=1)).astype(np.int64)
         drawn = np.stack(
             [rng.multinomial(k, c / c.sum(), size) for k, c in zip(n, C, strict=True)], axis=1
@@ -204,19 +249,31 @@ def question(
         text: A longer name.
 
     Raises:
-        ValueError: a table of another shape, negative entries, or a type without answers.
+        ValueError: a name given twice, a table of another shape, negative or huge entries, or
+            a type without answers.
     """
+    options = distinct_names(f"options of {name}", list(options))
+    types = distinct_names(f"types of {name}", list(types))
     W = checks.array(f"weights of {name}", weights, 2)
-    if W.shape != (len(types), len(options)):
-        raise ValueError(f"weights of {name} has shape {W.shape}, not {(len(types), len(options))}")
-    if (W < 0).any() or (W.sum(axis=1) <= 0).any():
-        raise ValueError(f"weights of {name} must not be negative, nor 0 for a whole type")
     C = W if counts is None else checks.array(f"counts of {name}", counts, 2)
     S = C if squares is None else checks.array(f"squares of {name}", squares, 2)
-    for label, table in (("counts", C), ("squares", S)):
-        if table.shape != W.shape:
-            raise ValueError(f"{label} of {name} has shape {table.shape}, not {W.shape}")
+    for label, table, most in (
+        ("weights", W, 1e300),
+        ("counts", C, 2.0**53),
+        ("squares", S, 1e300),
+    ):
+        if table.shape != (len(types), len(options)):
+            wanted = (len(types), len(options))
+            raise ValueError(f"{label} of {name} has shape {table.shape}, not {wanted}")
+        if ((table < 0) | (table > most)).any():
+            u, y = np.argwhere((table < 0) | (table > most))[0]
+            raise ValueError(
+                f"{label} of {name}[{u}, {y}] is {table[u, y]}; from 0 to {most:g} are allowed"
+            )
     total = W.sum(axis=1)
+    if (total <= 0).any():
+        who = types[int(total.argmin())]
+        raise ValueError(f"weights of {name} must not be 0 for a whole type, as for {who!r}")
     n = round(float(C.sum()))
     shares, masses = W / total[:, None], total / total.sum()
     return Question(name, tuple(options), shares, masses, n, tuple(types), text, C, W, S)
@@ -234,7 +291,21 @@ def pairwise(shares: ArrayLike, masses: ArrayLike, floor: float = 1e-15) -> Arra
 
     Returns:
         Shape (..., options, options).
+
+    Raises:
+        ValueError: shares or masses that are not finite, negative, or above 1, of shapes that
+            do not fit, or a floor as for :func:`luce_shepard_rewards`.
     """
-    s = np.maximum(np.asarray(shares, dtype=np.float64), floor)
+    s = checks.array("shares", shares, max(np.ndim(shares), 2))
+    m = checks.array("masses", masses, s.ndim - 1)
+    if m.shape != s.shape[:-1]:
+        raise ValueError(
+            f"masses has shape {m.shape}; shares of shape {s.shape} need {s.shape[:-1]}"
+        )
+    for name, values in (("shares", s), ("masses", m)):
+        if ((values < 0) | (values > 1 + 1e-9)).any():
+            where = [int(k) for k in np.argwhere((values < 0) | (values > 1 + 1e-9))[0]]
+            raise ValueError(f"{name}{where} is {values[tuple(where)]}; it must lie in [0, 1]")
+    s = np.maximum(s, _floor(floor, s.shape[-1]))
     P = s[..., :, None] / (s[..., :, None] + s[..., None, :])
-    return np.einsum("...u,...uij->...ij", np.asarray(masses, dtype=np.float64), P)
+    return np.einsum("...u,...uij->...ij", m, P)

@@ -185,8 +185,8 @@ def test_table_is_built_from_respondents(tmp_path: Path) -> None:
     assert q["respondents"][1][1] == there.sum()
     assert q["weights"][1][1] == pytest.approx(weight[there].sum(), abs=1e-3)
     assert q["squares"][1][1] == pytest.approx((weight[there] ** 2).sum(), abs=1e-3)
-    path.write_text(
-        "\n".join([",".join(["weight", "party", "Q99"]), *(r.rsplit(",", 47)[0] for r in rows)])
-    )
+    head = ",".join(["weight", "party", *codes, "Q99"])
+    lines = [head, *(f"{row},{i % 3}" for i, row in enumerate(rows))]
+    path.write_text("\n".join(lines))
     with pytest.raises(ValueError, match="questions and labels differ"):
         build_nonvoters.build(path)
