@@ -1,4 +1,4 @@
-"""What chapters need besides their subject: claims, figures, sliders, progress, profiles."""
+"""What chapters need besides their subject: claims, figures, text, progress, profiles."""
 
 from hetlib.extras import lazily
 

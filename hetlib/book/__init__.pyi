@@ -3,3 +3,4 @@ from . import plots as plots
 from . import profiles as profiles
 from . import progress as progress
 from . import sliders as sliders
+from . import text as text

@@ -6,7 +6,6 @@ the chapter and stored with its outputs, where the scorecard finds it.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hetlib.book.text import html
 from hetlib.extras import require
 
 require("yaml")
@@ -119,12 +119,12 @@ class Verdict:
         stated = "" if isinstance(self.claim.paper, bool) else f"{word} {_number(self.claim)}, "
         detail = f"{stated}here {self.value}" if self.value else self.claim.needs or ""
         return (
-            f'<div class="verdict verdict-{kind}" id="claim-{self.claim.id}">'
-            f"<strong>{self.verdict}</strong> "
-            f"<span>{html.escape(self.claim.place)}</span> "
-            f"<code>{self.claim.id}</code> "
-            f"<span>{html.escape(detail)}</span>"
-            f"{' <em>' + html.escape(self.note) + '</em>' if self.note else ''}</div>"
+            f'<div class="verdict verdict-{html(kind)}" id="claim-{html(self.claim.id)}">'
+            f"<strong>{html(self.verdict)}</strong> "
+            f"<span>{html(self.claim.place)}</span> "
+            f"<code>{html(self.claim.id)}</code> "
+            f"<span>{html(detail)}</span>"
+            f"{' <em>' + html(self.note) + '</em>' if self.note else ''}</div>"
         )
 
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import string
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import islice, product
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hetlib import checks
+from hetlib.book import text as texts
+from hetlib.checks import Array
 from hetlib.extras import require
 
 #: A role keeps its colour through the whole book (palette of Okabe and Ito).
@@ -15,6 +26,16 @@ COLOURS = {
     "consistent": "#009E73",
     "ipo": "#56B4E9",
     "reference": "#7F7F7F",
+}
+#: What a legend calls a role.
+NAMES = {
+    "average": "average reward",
+    "dpo": "DPO",
+    "borda": "Borda count",
+    "corrected": "corrected",
+    "consistent": "consistent",
+    "ipo": "IPO",
+    "reference": "reference",
 }
 #: Colours of user types, in order.
 TYPES = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#CC6677")
@@ -52,3 +73,166 @@ def style() -> None:
     # No version of matplotlib in the file: the same figure is the same bytes.
     options: dict[str, Any] = {"metadata": {"Software": None}}
     set_matplotlib_formats("retina", **options)  # type: ignore[no-untyped-call]
+
+
+def label(text: str, width: int | None = None) -> str:
+    """A name from data as matplotlib shows it as written, in a font that has its letters.
+
+    Fonts that are installed and have what the present ones lack are used behind them; what
+    none has is named in a warning.
+
+    Args:
+        text: Any text.
+        width: Characters a line, if it may take several.
+    """
+    require("matplotlib")
+    import matplotlib as mpl
+
+    shown = texts.mathtext(text, width)
+    families = list(mpl.rcParams["font.family"])
+    lacking = {ord(c) for c in shown if ord(c) > 127} - _covered(tuple(families))
+    more = []
+    for family, path in _fonts() if lacking else ():
+        if got := lacking & _letters(path):
+            more.append(family)
+            lacking -= got
+        if not lacking:
+            break
+    if more:
+        mpl.rcParams["font.family"] = families + more
+    if lacking:
+        named = ", ".join(f"{chr(c)} (U+{c:04X})" for c in sorted(lacking)[:5])
+        warnings.warn(
+            f"no font is installed for {named} in {text!r}; figures show boxes there. Install "
+            "one that has them, such as Noto Sans of their script, or Noto Sans CJK",
+            stacklevel=2,
+        )
+    return shown
+
+
+def _covered(families: tuple[str, ...]) -> set[int]:
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    return set[int]().union(
+        *(_letters(str(fontManager.findfont(FontProperties(family=f)))) for f in families)
+    )
+
+
+@cache
+def _fonts() -> list[tuple[str, str]]:
+    """Family and file of the upright fonts installed, sans serif and Noto first."""
+    from matplotlib.font_manager import fontManager
+
+    found = {
+        font.name: str(font.fname)
+        for font in fontManager.ttflist
+        if font.style == "normal" and font.weight in (400, "normal", "regular")
+    }
+    return sorted(found.items(), key=lambda f: ("Sans" not in f[0], "Noto" not in f[0], f[0]))
+
+
+@cache
+def _letters(path: str) -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(path).get_charmap())
+
+
+def letters(options: int) -> list[str]:
+    """A, B, C … for the options, as in the paper's figures; then AA, AB and so on."""
+    words = (
+        "".join(word)
+        for length in range(1, 1 + checks.whole("options", options))
+        for word in product(string.ascii_uppercase, repeat=length)
+    )
+    return list(islice(words, max(options, 0)))
+
+
+def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> None:
+    """Ranks of the options under several scores, a line an option (as Figure 1).
+
+    Args:
+        ax: Axes to draw on.
+        scores: For each column the score of each option, shape (columns, options).
+        names: Names of the columns; they may have line breaks.
+        title: Title of the axes, as matplotlib reads it.
+
+    Raises:
+        ValueError: scores that are not finite or of different lengths, or not a name a column.
+    """
+    import matplotlib as mpl
+
+    table = checks.array("scores", scores, 2)
+    columns, n = table.shape
+    if len(names) != columns:
+        raise ValueError(f"names has {len(names)} entries; scores has {columns} columns")
+    ranks = (-table).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1
+    shades = mpl.colormaps["cividis"](np.linspace(0.05, 0.7, n))
+    for k, letter in enumerate(letters(n)):
+        ax.plot(ranks[:, k], "o-", color=shades[k], linewidth=2.5, markersize=6)
+        left = -14 - 7 * (len(letter) - 1)
+        ax.annotate(letter, (0, ranks[0, k]), xytext=(left, -4), textcoords="offset points")
+        end = columns - 1
+        ax.annotate(letter, (end, ranks[-1, k]), xytext=(8, -4), textcoords="offset points")
+    ax.set_xticks(range(columns), names)
+    ax.set_yticks(range(1, n + 1))
+    ax.set(xlim=(-0.25, columns - 0.75), ylim=(n + 0.4, 0.6), ylabel="rank", title=title)
+    ax.grid(visible=False)
+
+
+def _bars(ax: Any, values: Array, colours: Sequence[str], names: Sequence[str]) -> None:
+    width = 0.8 / len(values)
+    x = np.arange(values.shape[1])
+    for k, row in enumerate(values):
+        place = x + (k - (len(values) - 1) / 2) * width
+        # Without handles, a name that begins with _ would be left out of the legend.
+        ax.bar(place, row, width, color=colours[k % len(colours)])
+    ax.set_xticks(x, letters(values.shape[1]))
+    ax.axhline(0, color="k", linewidth=0.8)
+    ax.grid(visible=False, axis="x")
+    ax.legend(ax.containers, [label(name) for name in names], fontsize=9, loc="best")
+
+
+def panels(
+    shares: ArrayLike, rewards: ArrayLike, types: Sequence[str], scores: Mapping[str, ArrayLike]
+) -> Any:
+    """Shares by type, rewards by type, and scores of the options side by side.
+
+    Args:
+        shares: Share of each type that chose each option, shape (types, options).
+        rewards: Reward of each option for each type, same shape.
+        types: Names of the types; beyond six, colours come again.
+        scores: Score of each option by a role of :data:`COLOURS`, such as ``average`` and
+            ``borda``. They are standardised over the options, to share an axis.
+
+    Returns:
+        A figure with the three panels of Figures 6 to 10, one below the other.
+
+    Raises:
+        ValueError: shapes that do not fit, numbers that are not finite, or an unknown role.
+    """
+    require("matplotlib")
+    import matplotlib.pyplot as plt
+
+    s = checks.array("shares", shares, 2)
+    r = checks.array("rewards", rewards, 2)
+    if r.shape != s.shape or len(types) != len(s):
+        raise ValueError(
+            f"shares has shape {s.shape}, rewards {r.shape}, and there are {len(types)} types; "
+            "both need (types, options)"
+        )
+    if unknown := [role for role in scores if role not in COLOURS] or not scores:
+        raise ValueError(f"scores names {unknown}; roles are {', '.join(COLOURS)}")
+    both = np.array([checks.array(f"scores[{k!r}]", v, 1) for k, v in scores.items()])
+    if both.shape[1] != s.shape[1]:
+        raise ValueError(f"scores has {both.shape[1]} options, shares {s.shape[1]}")
+    spread = both.std(axis=1, keepdims=True)
+    both = (both - both.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    fig, axes = plt.subplots(3, figsize=(7.2, 7.2))
+    _bars(axes[0], s, TYPES, types)
+    axes[0].set_ylabel("share")
+    _bars(axes[1], r, TYPES, types)
+    axes[1].set_ylabel("reward")
+    _bars(axes[2], both, [COLOURS[role] for role in scores], [NAMES[role] for role in scores])
+    axes[2].set(ylabel="standardised", xlabel="option")
+    return fig

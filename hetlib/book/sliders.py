@@ -7,7 +7,6 @@ there is no JavaScript (PDF, Jupyter, a strict browser), the static picture stay
 from __future__ import annotations
 
 import base64
-import html
 import itertools
 import json
 import re
@@ -22,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.book.plots import COLOURS
+from hetlib.book.text import html, plain
 
 KINDS = ("bars", "lines")
 
@@ -58,7 +58,7 @@ class SliderFigure:
         width = struct.unpack(">I", self.png[16:20])[0] // 2
         source = base64.b64encode(self.png).decode()
         return (
-            f'<div class="frames"><img class="frames-static" alt="{html.escape(self.alt)}" '
+            f'<div class="frames"><img class="frames-static" alt="{html(self.alt)}" '
             f'width="{width}" style="max-width:100%;height:auto" '
             f'src="data:image/png;base64,{source}">'
             f'<script type="application/json">{self.json()}</script></div>'
@@ -124,17 +124,20 @@ def slider_figure(
         An object that displays itself as PNG in PDF, as HTML elsewhere.
 
     Raises:
-        ValueError: no slider, position, ``x`` or series; a series of the wrong shape or not
-            finite; not one caption a frame; an unknown kind, colour, slider or position.
+        ValueError: no slider, position, ``x`` or series; a series of the wrong shape, not
+            finite, or too large for its digits; not one caption a frame; an unknown kind,
+            colour, slider or position; a range that is not one.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
-    if not sliders:
-        raise ValueError("sliders is empty; a figure needs at least one")
+    for argument, given in (("sliders", sliders), ("series", series)):
+        if not isinstance(given, Mapping):
+            raise ValueError(f"{argument} is {given!r}; it must map names to values")
+        if not given:
+            raise ValueError(f"{argument} is empty; a figure needs at least one")
     for name, positions in sliders.items():
-        if not len(positions):
-            raise ValueError(f"sliders[{name!r}] has no positions")
-    if not alt.strip():
+        _listed(f"sliders[{name!r}]", positions, "has no positions")
+    if not isinstance(alt, str) or not alt.strip():
         raise ValueError("alt is empty; describe the figure for those who do not see it")
     shape = tuple(len(positions) for positions in sliders.values())
     places = _places(x, kind)
@@ -146,16 +149,20 @@ def slider_figure(
         "kind": kind,
         "alt": alt,
         "sliders": [
-            {"name": name, "values": [_text(v) for v in positions], "start": 0}
+            {
+                "name": plain(name),
+                "values": [_text(f"sliders[{name!r}]", v) for v in positions],
+                "start": 0,
+            }
             for name, positions in sliders.items()
         ],
         "x": places,
-        "xlabel": xlabel,
-        "ylabel": ylabel,
-        "ylim": list(ylim) if ylim else _range(flat, digits, kind),
+        "xlabel": plain(xlabel),
+        "ylabel": plain(ylabel),
+        "ylim": _range(flat, digits, kind) if ylim is None else _ylim(ylim),
         "digits": digits,
         "series": [
-            {"name": name, "colour": colour, "values": values[name]}
+            {"name": plain(name), "colour": colour, "values": values[name]}
             for name, colour in _colours(list(series), colours or {}).items()
         ],
         "captions": unique,
@@ -164,21 +171,37 @@ def slider_figure(
     for name, index in (start or {}).items():
         if name not in sliders:
             raise ValueError(f"start[{name!r}] names no slider; there are {', '.join(sliders)}")
+        index = checks.whole(f"start[{name!r}]", index)
         if not 0 <= index < len(sliders[name]):
             raise ValueError(f"start[{name!r}] is {index}; 0 to {len(sliders[name]) - 1} exist")
-        data["sliders"][list(sliders).index(name)]["start"] = int(index)  # type: ignore[index]
+        data["sliders"][list(sliders).index(name)]["start"] = index  # type: ignore[index]
     return SliderFigure(data, _png(fallback), alt)
 
 
-def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+def _listed(name: str, values: Any, empty: str = "is empty") -> None:
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise ValueError(f"{name} is {values!r}; a list is needed")
+    if not len(values):
+        raise ValueError(f"{name} {empty}")
+
+
+def _text(name: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return plain(value)
+    return f"{checks.array(name, value, 0):.4g}"
+
+
+def _ylim(ylim: tuple[float, float]) -> list[float]:
+    pair = checks.array("ylim", ylim, 1)
+    if len(pair) != 2 or not pair[0] < pair[1]:
+        raise ValueError(f"ylim is {ylim}; a lower and a higher number are needed")
+    return [v.item() if hasattr(v, "item") else v for v in ylim]
 
 
 def _places(x: Sequence[float | str], kind: str) -> list[Any]:
-    if not len(x):
-        raise ValueError("x is empty")
+    _listed("x", x)
     if kind == "bars":
-        return [_text(place) for place in x]
+        return [_text("x", place) for place in x]
     numbers = checks.array("x", x, 1)
     if (np.diff(numbers) <= 0).any():
         k = int(np.argmax(np.diff(numbers) <= 0)) + 1
@@ -190,8 +213,7 @@ def _values(
     series: Mapping[str, ArrayLike], shape: tuple[int, ...], digits: int
 ) -> dict[str, list[int]]:
     """Each series as integers, in units of the last digit kept: short, and never -0.0."""
-    if not series:
-        raise ValueError("series is empty; a figure needs at least one")
+    digits = checks.whole("digits", digits)
     if not 0 <= digits <= 9:
         raise ValueError(f"digits is {digits}; it must be between 0 and 9")
     out = {}
@@ -200,6 +222,13 @@ def _values(
         if v.shape != shape:
             raise ValueError(
                 f"series[{name!r}] has shape {v.shape}; an axis a slider and one for x make {shape}"
+            )
+        most = 2.0**53 / 10**digits  # what a browser counts exactly
+        if (abs(v) > most).any():
+            where = [int(k) for k in np.argwhere(abs(v) > most)[0]]
+            raise ValueError(
+                f"series[{name!r}]{where} is {v[tuple(where)]}; with {digits} digits at most "
+                f"{most:.3g} can be shown"
             )
         out[name] = [int(k) for k in np.rint(v * 10**digits).astype(np.int64).ravel()]
     return out
@@ -219,14 +248,14 @@ def _captions(captions: Captions | None, shape: tuple[int, ...]) -> list[str]:
     if captions is None:
         return [""] * int(np.prod(shape))
     if callable(captions):
-        return [str(captions(*k)) for k in itertools.product(*map(range, shape))]
+        return [plain(str(captions(*k))) for k in itertools.product(*map(range, shape))]
     try:
         nested = np.array(captions, dtype=object)
     except ValueError as error:  # ragged
         raise ValueError(f"captions must be one string a frame, shape {shape}") from error
     if nested.shape != shape:
         raise ValueError(f"captions has shape {nested.shape}; one a frame makes {shape}")
-    return [str(text) for text in nested.ravel()]
+    return [plain(str(text)) for text in nested.ravel()]
 
 
 def _colours(names: list[str], chosen: Mapping[str, str]) -> dict[str, str]:

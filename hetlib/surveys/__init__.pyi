@@ -1,6 +1,5 @@
 from . import own as own
 from . import pew as pew
-from . import plots as plots
 from . import synthetic as synthetic
 from .questions import Question as Question
 from .questions import luce_shepard_rewards as luce_shepard_rewards

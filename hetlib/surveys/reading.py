@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,7 +230,7 @@ class _Rules:
                 raise ValueError(f"{name} is {value!r}; it must be a number, at least {least}")
 
 
-def _codes_refused(refused: Sequence[float]) -> tuple[float, ...]:
+def _codes_refused(refused: Any) -> tuple[float, ...]:
     if isinstance(refused, str) or not np.iterable(refused):
         raise ValueError(
             f"refused is {refused!r}; a list of codes is needed, such as (98, 99), or () for none"
