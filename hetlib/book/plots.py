@@ -114,7 +114,7 @@ def _covered(families: tuple[str, ...]) -> set[int]:
     from matplotlib.font_manager import FontProperties, fontManager
 
     return set[int]().union(
-        *(_letters(str(fontManager.findfont(FontProperties(family=f)))) for f in families)
+        *(_letters(str(fontManager.findfont(FontProperties(family=[f])))) for f in families)
     )
 
 

@@ -37,7 +37,7 @@ def plain(text: str) -> str:
     """
     if not isinstance(text, str):
         raise ValueError(f"text is {text!r}; a string is needed")
-    spaced = re.sub("[\t-\r\x1c-\x1f\x85\u2028\u2029 ]+", " ", text).strip(" ")
+    spaced = re.sub("[\t-\r\x1c-\x1f\x85\u2028\u2029 ]+", " ", text).strip()
     return _UNSEEN.sub(lambda match: f"⟨U+{ord(match[0]):04X}⟩", spaced)
 
 
@@ -83,5 +83,7 @@ def file_name(text: str, most: int = 80) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^a-z0-9._-]+", "-", letters.lower()).strip("-.")[: most - 11]
-    reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)
-    return name if name == text and not reserved else f"{name.rstrip('.-') or 'name'}-{digest}"
+    reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|(.*-)?[0-9a-f]{10}", name)
+    if text and name == text and not reserved:
+        return name
+    return f"{name.rstrip('.-')}-{digest}".strip("-")

@@ -1,0 +1,227 @@
+"""Names from data appear as written in every medium, however hostile they are."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from matplotlib.text import Text
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from hetlib.book import plots, text
+
+#: Each would break at least one medium if it were not escaped.
+NAMES = (
+    "$50 to $100", "$150_000^+ or more$", r"\$5 \\ \alpha", "_hidden", "a|b||c", "`code` ``x``",
+    "<b>bold</b>", "<script>alert(1)</script>", '" onload="x', "' x='", "&amp; &lt;", "two\nlines",
+    "tab\there", "\u202eevil", "\u2066a\u2069", "\x00\x07\x1b", "\ud800", "**x** _y_ [z](http://a)",
+    "{ref}`x`", "#1 %2 ~3", "--- ''x''", "../../etc/passwd", "CON", ".", "", "日本", "Städter",
+    "x" * 5000, "http://example.org", "\\", "-->", "]]>", "${x}$",
+)  # fmt: skip
+MARKS = st.sampled_from("$_|`<>&\"'\\{}[]()#%^~*-!:/.\n\t\r \u202e\u2066\u200f\x00\x1b\ud800é日")
+HOSTILE = st.one_of(
+    st.sampled_from(NAMES),
+    st.text(MARKS, max_size=40),
+    st.text(st.characters(codec=None), max_size=40),
+)
+
+
+class Parsed(HTMLParser):
+    """Text and attributes of a page, and how many elements it has."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words, self.attributes, self.elements = "", dict[str, str | None](), 0
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements += 1
+        self.attributes |= dict(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_what_cannot_be_seen_is_written_out() -> None:
+    assert text.plain("a\u202eb\u200fc") == "a⟨U+202E⟩b⟨U+200F⟩c"
+    assert text.plain("\ud800\x00") == "⟨U+D800⟩⟨U+0000⟩"
+    assert text.plain(" two\r\n lines\t\u2028here ") == "two lines here"
+    assert text.plain("é 日本 \u200d ½") == "é 日本 \u200d ½"
+    with pytest.raises(ValueError, match="text is 5"):
+        text.plain(5)  # type: ignore[arg-type]
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE)
+def test_html_and_svg_show_the_name_and_nothing_else(name: str) -> None:
+    shown = text.plain(name)
+    for quote in "\"'":
+        page = Parsed(f"<p title={quote}{text.html(name)}{quote}>{text.html(name)}</p>")
+        assert page.elements == 1
+        assert page.attributes == {"title": shown}
+        assert page.words == shown
+    node = ET.fromstring(f"<text a='{text.svg(name)}'>{text.svg(name)}</text>")  # noqa: S314
+    assert (node.text or "") == shown
+    assert node.attrib == {"a": shown}
+    assert len(node) == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE)
+@example("\\$")
+def test_mathtext_is_no_formula(name: str) -> None:
+    assert Text(0, 0, text.mathtext(name))._preprocess_math(text.mathtext(name)) == (
+        text.plain(name),
+        False,
+    )
+    wrapped = Text(0, 0, "")._preprocess_math(text.mathtext(name, 14))
+    assert wrapped[1] is False
+    assert max(map(len, wrapped[0].split("\n"))) <= 14
+    assert wrapped[0].replace("\n", "").replace(" ", "") == text.plain(name).replace(" ", "")
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE)
+def test_latex_has_no_command_but_ours(name: str) -> None:
+    back = {v: k for k, v in text._LATEX.items()}
+    token = re.compile(r"\\text[a-z]+\{\}|-\{\}|\\[{}$&#%_]|[^\\{}$&#%_~^`'<>|-]", re.DOTALL)
+    found = token.findall(text.latex(name))
+    assert "".join(found) == text.latex(name)
+    assert "".join(back.get(t, t) for t in found) == text.plain(name)
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE)
+def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
+    page = f"| a | b |\n| --- | --- |\n| {text.markdown(name)} | next |\n"
+    parser = dollarmath_plugin(md := MarkdownIt("commonmark").enable("table")) or md
+    tokens = parser.parse(page)
+    inline = [t for t in tokens if t.type == "inline"]
+    assert len(inline) == 4
+    kinds = {child.type for child in inline[2].children or []}
+    assert kinds <= {"text", "text_special"}
+    shown = "".join(child.content for child in inline[2].children or [])
+    assert shown == text.plain(name)
+    assert inline[3].content == "next"
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE, HOSTILE)
+@example("a/b", "a-b")
+@example("A", "a")
+@example("a/b", f"a-b-{hashlib.sha256(b'a/b').hexdigest()[:10]}")
+def test_file_names_stay_in_their_folder_and_apart(name: str, other: str) -> None:
+    one, two = text.file_name(name), text.file_name(other)
+    assert re.fullmatch(r"[a-z0-9_][a-z0-9._-]*|[a-z0-9._-]*[a-z0-9_]", one)
+    assert one not in (".", "..")
+    assert not one.startswith(".")
+    assert len(one) <= 80
+    assert Path("folder", one).parent == Path("folder")
+    assert name == other or one != two
+    assert text.file_name(name) == one
+
+
+def test_plain_names_of_files_stay_as_they_are() -> None:
+    assert text.file_name("04-drawbacks.ipynb") == "04-drawbacks.ipynb"
+    assert text.file_name("con") != "con"
+
+
+# ---- figures ----
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.isascii()])
+def test_figures_draw_every_name_as_written(name: str) -> None:
+    """In ticks and legends, and those that begin with _ too."""
+    scores = {"average": [1.0, 2.0], "borda": [2.0, 1.0]}
+    fig = plots.panels([[0.4, 0.6], [0.5, 0.5]], [[0, 1], [1, 0]], [name, "other"], scores)
+    fig.draw_without_rendering()
+    entries = fig.axes[0].get_legend().get_texts()
+    assert len(entries) == 2
+    assert entries[0]._preprocess_math(entries[0].get_text()) == (text.plain(name), False)
+    plt.close(fig)
+
+
+def test_letters_without_a_font_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "_fonts", list)
+    with pytest.warns(
+        UserWarning, match=r"no font is installed for 本 \(U\+672C\), 社 .* in '本社'"
+    ):
+        assert plots.label("本社") == "本社"
+    assert plots.label("Städter, ½, Ωμέγα, Москва") == "Städter, ½, Ωμέγα, Москва"
+
+
+def test_a_font_that_has_the_letters_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the fonts in use; a made-up font stands for one that has them."""
+    real = plots._letters
+    monkeypatch.setattr(plots, "_fonts", lambda: [("Empty", "none"), ("Han", "han.ttf")])
+    made_up = {"none": frozenset[int](), "han.ttf": frozenset({0x672C})}
+    monkeypatch.setattr(
+        plots, "_letters", lambda path: made_up[path] if path in made_up else real(path)
+    )
+    with mpl.rc_context({"font.family": ["DejaVu Sans"]}):
+        assert plots.label("本") == "本"
+        assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Han"]
+
+
+@pytest.mark.parametrize("options", [1, 26, 27, 30, 702, 703])
+def test_every_option_has_a_letter_of_its_own(options: int) -> None:
+    names = plots.letters(options)
+    assert len(set(names)) == options
+    assert names[:26] == [chr(65 + k) for k in range(min(options, 26))]
+    assert names[26:28] == ["AA", "AB"][: max(options - 26, 0)]
+
+
+@pytest.mark.parametrize(("types", "options"), [(1, 1), (7, 4), (3, 27), (13, 30)])
+def test_many_options_and_types_are_all_drawn(types: int, options: int) -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(options), types)
+    names = [f"type {k}" for k in range(types)]
+    scores = {"average": shares.mean(axis=0), "borda": -shares.mean(axis=0)}
+    fig = plots.panels(shares, np.log(shares), names, scores)
+    assert len(fig.axes[0].patches) == types * options
+    assert len(fig.axes[0].get_legend().get_texts()) == types
+    assert fig.axes[0].get_xticklabels()[-1].get_text() == plots.letters(options)[-1]
+    plt.close(fig)
+    fig, ax = plt.subplots()
+    plots.bump(ax, list(scores.values()), ["one", "two"])
+    assert len(ax.texts) == 2 * options
+    assert len(ax.lines) == options
+    plt.close(fig)
+
+
+def test_figures_refuse_what_does_not_fit() -> None:
+    scores = {"average": [1.0, 2.0]}
+    good = [[0.4, 0.6], [0.5, 0.5]]
+    for arguments, message in (
+        ((good, [[1, 2]], ["a", "b"], scores), r"rewards \(1, 2\)"),
+        ((good, good, ["a"], scores), "there are 1 types"),
+        ((good, good, ["a", "b"], {"votes": [1, 2]}), "scores names"),
+        ((good, good, ["a", "b"], {}), "scores names"),
+        ((good, good, ["a", "b"], {"dpo": [1, 2, 3]}), "scores has 3 options"),
+        (([[0.4, np.nan]], [[1, 2]], ["a"], scores), r"shares\[0, 1\] is nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plots.panels(*arguments)  # type: ignore[arg-type]
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="names has 1 entries"):
+        plots.bump(ax, [[1, 2], [2, 1]], ["one"])
+    with pytest.raises(ValueError, match="rectangular"):
+        plots.bump(ax, [[1, 2], [2]], ["one", "two"])
+    plt.close("all")
+
+
+def test_equal_scores_draw_a_flat_panel() -> None:
+    fig = plots.panels([[0.5, 0.5]], [[0, 0]], ["a"], {"average": [0.0, 0.0]})
+    assert [p.get_height() for p in fig.axes[2].patches] == [0, 0]
+    plt.close(fig)
