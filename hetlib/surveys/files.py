@@ -296,5 +296,10 @@ def _once(path: Path, names: Sequence[str]) -> None:
             )
 
 
+def number(text: str) -> float | None:
+    """The number that a field holds, or None if it is a word."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetlib.checks import Array
-from hetlib.surveys.files import Column, SurveyFile, open_file
+from hetlib.surveys.files import Column, SurveyFile, number, open_file
 from hetlib.surveys.questions import Question, question, same
 
 #: Shell patterns of columns that are no questions, as in the released code.
@@ -86,18 +86,18 @@ class Survey:
     def report(self) -> str:
         """What was read and what was left out, with counts."""
         lines = [f"{self.rows} respondents, weight {self.weight or 'none'}; types {self.types}"]
-        for number, what in (
+        for size, what in (
             (self.untyped, "respondents without a type"),
             (self.unweighted, "respondents without a weight"),
             (self.weightless, "respondents of weight 0"),
             (self.others, "respondents of other types"),
             (len(self.absent), f"types that nobody who counts belongs to: {self.absent}"),
         ):
-            lines += [f"left out: {number} {what}"] if number else []
+            lines += [f"left out: {size} {what}"] if size else []
         lines.append(f"{len(self.questions)} questions; {len(self.skipped)} columns skipped")
         lines += [f"  {count:5d} {reason}" for reason, count in sorted(self.reasons().items())]
         for name, numbers in self.left_out.items():
-            counted = ", ".join(f"{number} {reason}" for reason, number in numbers.items())
+            counted = ", ".join(f"{size} {reason}" for reason, size in numbers.items())
             lines.append(f"  answers left out of {name}: {counted}")
         lines += [f"  note on {name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
@@ -236,8 +236,8 @@ def _codes_refused(refused: Any) -> tuple[float, ...]:
             f"refused is {refused!r}; a list of codes is needed, such as (98, 99), or () for none"
         )
     for k, code in enumerate(refused):
-        number = isinstance(code, int | float | np.number) and not isinstance(code, bool)
-        if not number or not math.isfinite(code):
+        real = isinstance(code, int | float | np.number) and not isinstance(code, bool)
+        if not real or not math.isfinite(code):
             raise ValueError(
                 f"refused[{k}] is {code!r}; codes are numbers, as 99 without quotes (types that "
                 "are words are chosen with only)"
@@ -398,17 +398,9 @@ def _weights(file: SurveyFile, name: str, read: Mapping[str, Column]) -> Array:
 def _first_word(column: Column) -> tuple[int, str]:
     """Place and text of the first entry that is no number."""
     for k, value in enumerate(column):
-        if value is not None and _as_number(value) is None:
+        if value is not None and number(value) is None:
             return k, str(value)
     return 0, str(column[0])
-
-
-def _as_number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _type_codes(
@@ -418,7 +410,7 @@ def _type_codes(
     declared = file.declared(name, column)
     if column.dtype == object:  # names instead of codes
         texts = [
-            None if v is None or m or _as_number(v) in refused else same(v)
+            None if v is None or m or number(v) in refused else same(v)
             for v, m in zip(column, declared, strict=True)
         ]
         names = sorted({t for t in texts if t is not None})
