@@ -147,7 +147,7 @@ def slider_figure(
     unique = list(dict.fromkeys(texts))
     data = {
         "kind": kind,
-        "alt": alt,
+        "alt": plain(alt),
         "sliders": [
             {
                 "name": plain(name),

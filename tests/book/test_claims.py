@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -246,3 +247,18 @@ def test_a_verdict_shows_itself_and_escapes_what_it_shows() -> None:
     assert bundle[claims.MIME]["id"] == NUMBER.id
     assert "&lt;b&gt;" in bundle["text/html"]
     assert f'id="claim-{NUMBER.id}"' in bundle["text/html"]
+
+
+def test_every_field_of_a_verdict_is_escaped() -> None:
+    """Ids, places and needs too: whoever writes a claims.yml writes no markup."""
+    hostile = '"><img src=x onerror=alert(1)>$_`|'
+    changed = dict.fromkeys(("id", "place", "needs"), hostile)
+    claim = dataclasses.replace(NUMBER, **changed)  # type: ignore[arg-type]
+    for verdict in (
+        claims.Verdict(claim, NEEDS_DATA, ""),
+        claims.Verdict(claim, hostile, hostile, hostile),
+    ):
+        page = verdict._html()
+        assert "<img" not in page
+        assert page.count("&lt;img") >= 4
+        assert page.count('"') == 4  # of class and id

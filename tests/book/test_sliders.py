@@ -10,11 +10,18 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from hetlib.book.plots import COLOURS
 from hetlib.book.sliders import SliderFigure, slider_figure
+from hetlib.book.text import plain
 
 SLIDERS: dict[str, list[Any]] = {"D": [0.1, 0.25, 1 / 3], "link": ["logistic", "probit"]}
+HOSTILE = st.one_of(
+    st.text(st.sampled_from("$_|`<>&\"'\\/-!\n\t \u202e\u2066\x00\x1b\ud800é日"), max_size=30),
+    st.text(st.characters(codec=None), max_size=30),
+)
 RESPONSES = ["a", "b", "c", "d"]
 
 
@@ -131,9 +138,55 @@ def test_the_fallback_is_closed() -> None:
         ({"start": {"x": 0}}, r"start\['x'\] names no slider"),
         ({"start": {"D": 3}}, r"start\['D'\] is 3; 0 to 2 exist"),
         ({"digits": 12}, "digits is 12"),
+        ({"digits": 1.5}, "digits is 1.5; it must be a whole number"),
         ({"alt": " "}, "alt is empty"),
+        ({"alt": None}, "alt is empty"),
+        ({"sliders": [0.1, 0.2]}, r"sliders is \[0.1, 0.2\]; it must map"),
+        ({"sliders": {"D": "abc"}}, r"sliders\['D'\] is 'abc'; a list"),
+        ({"sliders": {"D": 3}}, r"sliders\['D'\] is 3; a list"),
+        ({"sliders": {**SLIDERS, "D": [0.1, 0.2, float("nan")]}}, r"sliders\['D'\].* is nan"),
+        ({"x": 4}, "x is 4; a list"),
+        ({"x": "abcd"}, "x is 'abcd'; a list"),
+        ({"x": ["a", "b", "c", float("inf")]}, "x.* is inf"),
+        ({"series": [1, 2]}, r"series is \[1, 2\]; it must map"),
+        (
+            {"series": {"Borda": np.full((3, 2, 4), 1e300)}},
+            r"\[0, 0, 0\] is 1e\+300; with 3 digits",
+        ),
+        ({"series": {"Borda": np.full((3, 2, 4), -1e13)}}, r"\[0, 0, 0\] is -1"),
+        ({"series": {"Borda": np.full((3, 2, 4), 1e8)}, "digits": 9}, "with 9 digits at most"),
+        ({"start": {"D": 0.5}}, r"start\['D'\] is 0.5; it must be a whole number"),
+        ({"ylim": (1, 0)}, r"ylim is \(1, 0\)"),
+        ({"ylim": (0, float("nan"))}, r"ylim\[1\] is nan"),
+        ({"ylim": (0, 1, 2)}, "ylim is"),
     ],
 )
 def test_refusals_name_the_argument(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+@settings(max_examples=50, deadline=None)
+@given(HOSTILE.filter(str.strip), HOSTILE)
+@example("</script><img src=x onerror=alert(1)>", "\u202e$a_b$")
+def test_hostile_names_stay_text(name: str, caption: str) -> None:
+    figure = make(
+        sliders={name: [name, 1.0]},
+        x=[name, "b", "c", "d"],
+        series={name: np.zeros((2, 4))},
+        colours=None,
+        captions=[caption, name],
+        xlabel=caption,
+        ylabel=name,
+        alt=name,
+        start={name: 1},
+    )
+    page = figure._repr_mimebundle_()["text/html"]
+    page.encode()  # halves of surrogate pairs are written out
+    assert page.count("<") == 5  # of a div, an image and a script
+    data = json.loads(figure.json())
+    shown = plain(name)
+    slider = data["sliders"][0]
+    assert [slider["name"], *slider["values"]] == [shown, shown, "1"]
+    assert [data["x"][0], data["series"][0]["name"], data["ylabel"]] == [shown] * 3
+    assert [data["captions"][k] for k in data["caption"]] == [plain(caption), shown]

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -53,6 +54,12 @@ class Parsed(HTMLParser):
         self.words += data
 
 
+def drawn(name: str) -> Any:
+    """What matplotlib draws, and whether it takes it for a formula."""
+    artist: Any = Text(0, 0, name)
+    return artist._preprocess_math(name)
+
+
 def test_what_cannot_be_seen_is_written_out() -> None:
     assert text.plain("a\u202eb\u200fc") == "a⟨U+202E⟩b⟨U+200F⟩c"
     assert text.plain("\ud800\x00") == "⟨U+D800⟩⟨U+0000⟩"
@@ -81,11 +88,8 @@ def test_html_and_svg_show_the_name_and_nothing_else(name: str) -> None:
 @given(HOSTILE)
 @example("\\$")
 def test_mathtext_is_no_formula(name: str) -> None:
-    assert Text(0, 0, text.mathtext(name))._preprocess_math(text.mathtext(name)) == (
-        text.plain(name),
-        False,
-    )
-    wrapped = Text(0, 0, "")._preprocess_math(text.mathtext(name, 14))
+    assert drawn(text.mathtext(name)) == (text.plain(name), False)
+    wrapped = drawn(text.mathtext(name, 14))
     assert wrapped[1] is False
     assert max(map(len, wrapped[0].split("\n"))) <= 14
     assert wrapped[0].replace("\n", "").replace(" ", "") == text.plain(name).replace(" ", "")
@@ -105,7 +109,7 @@ def test_latex_has_no_command_but_ours(name: str) -> None:
 @given(HOSTILE)
 def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
     page = f"| a | b |\n| --- | --- |\n| {text.markdown(name)} | next |\n"
-    parser = dollarmath_plugin(md := MarkdownIt("commonmark").enable("table")) or md
+    parser = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin)
     tokens = parser.parse(page)
     inline = [t for t in tokens if t.type == "inline"]
     assert len(inline) == 4
@@ -148,7 +152,7 @@ def test_figures_draw_every_name_as_written(name: str) -> None:
     fig.draw_without_rendering()
     entries = fig.axes[0].get_legend().get_texts()
     assert len(entries) == 2
-    assert entries[0]._preprocess_math(entries[0].get_text()) == (text.plain(name), False)
+    assert drawn(entries[0].get_text()) == (text.plain(name), False)
     plt.close(fig)
 
 
@@ -212,7 +216,7 @@ def test_figures_refuse_what_does_not_fit() -> None:
         (([[0.4, np.nan]], [[1, 2]], ["a"], scores), r"shares\[0, 1\] is nan"),
     ):
         with pytest.raises(ValueError, match=message):
-            plots.panels(*arguments)  # type: ignore[arg-type]
+            plots.panels(*arguments)
     _, ax = plt.subplots()
     with pytest.raises(ValueError, match="names has 1 entries"):
         plots.bump(ax, [[1, 2], [2, 1]], ["one"])
