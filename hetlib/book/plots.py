@@ -126,7 +126,9 @@ def _fonts() -> list[tuple[str, str]]:
     found = {
         font.name: str(font.fname)
         for font in fontManager.ttflist
-        if font.style == "normal" and font.weight in (400, "normal", "regular")
+        if font.style == "normal"
+        and font.weight in (400, "normal", "regular")
+        and not font.name.startswith("Last Resort")  # boxes for everything
     }
     return sorted(found.items(), key=lambda f: ("Sans" not in f[0], "Noto" not in f[0], f[0]))
 

@@ -157,6 +157,7 @@ def test_figures_draw_every_name_as_written(name: str) -> None:
 
 
 def test_letters_without_a_font_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not [name for name, _ in plots._fonts() if "Last Resort" in name]  # boxes for all
     monkeypatch.setattr(plots, "_fonts", list)
     with pytest.warns(
         UserWarning, match=r"no font is installed for 本 \(U\+672C\), 社 .* in '本社'"
