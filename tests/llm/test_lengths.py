@@ -59,7 +59,7 @@ def test_bad_limit() -> None:
 
 
 def test_data_and_evaluation_need_no_deep_learning() -> None:
-    names = "lengths, synthetic, pairs, tokens, labels, limits, evaluation, settings, estimate"
+    names = "lengths, synthetic, pairs, tokens, labels, limits, evaluation, Settings, estimate"
     code = f"import sys; from hetlib.llm import {names}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {"torch", "transformers", "peft", "datasets", "tokenizers", "matplotlib"}
