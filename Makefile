@@ -13,6 +13,8 @@
 #                      make try/04-drawbacks P="-f my-question.yml" OUT=mine.ipynb
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
 #   make bench       compare our speed with the peers'
+#   make mutants     small changes of the code that no test notices; of one file:
+#                      make mutants T=hetlib/borda/counts.py
 #   make clean       remove everything that was built
 
 # The Python named, or that of .venv, or the system's
@@ -30,7 +32,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -108,6 +110,10 @@ pages:
 
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done
+
+mutants: setup
+	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	$(PY) tools/mutants.py $(if $(T),"$(T)")
 
 clean:
 	rm -rf _build book/_static/mathjax book/_static/cover.svg .pytest_cache .mypy_cache .ruff_cache .hypothesis

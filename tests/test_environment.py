@@ -364,23 +364,13 @@ def test_only_llm_needs_transformers() -> None:
             assert not roots & {"transformers", "peft", "accelerate", "datasets"}, module
 
 
-def test_public_names_exist() -> None:
-    """Every line of the stub, which lazy loading trusts, names something."""
-    stub = ast.parse((ROOT / "hetlib" / "__init__.pyi").read_text())
-    for node in ast.walk(stub):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = {alias.name for alias in node.names}
-            if {f"hetlib.{node.module}.{name}" for name in names} <= set(MODULES):
-                continue
-            source = ast.parse(MODULES[f"hetlib.{node.module}"].read_text())
-            bound = {
-                name
-                for part in ast.walk(source)
-                for name in (
-                    [getattr(part, "name", None), getattr(part, "asname", None)]
-                    + ([part.id] if isinstance(part, ast.Name) else [])
-                )
-            }
-            assert {alias.name for alias in node.names} <= bound, ast.unparse(node)
-        elif isinstance(node, ast.ImportFrom):
-            assert {f"hetlib.{alias.name}" for alias in node.names} <= set(MODULES)
+STUBS = sorted((ROOT / "hetlib").rglob("*.pyi"))
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: str(path.relative_to(ROOT).parent))
+def test_every_name_of_a_stub_loads(stub: Path) -> None:
+    """Lazy loading trusts the stubs: in a fresh process each line of one gives something."""
+    package = ".".join(stub.relative_to(ROOT).parent.parts)
+    code = f"import {package} as p\nprint(len([getattr(p, name) for name in p.__all__]))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) > 0

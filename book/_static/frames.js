@@ -1,4 +1,4 @@
-// Figures with sliders (hetlib.interactive): draws the frames that a chapter computed.
+// Figures with sliders (hetlib.book.sliders): draws the frames that a chapter computed.
 // Plain JavaScript, nothing to load. Without it the static picture stays.
 (() => {
   "use strict";

@@ -88,7 +88,7 @@ class Comparisons(_Labels):
     Attributes:
         y1: Index of the first response, shape (pairs,).
         y2: Index of the second response, shape (pairs,).
-        votes: 1 where y2 was preferred, 0 where y1 was, :data:`NOT_ANSWERED` or :data:`TIE`;
+        votes: 1 where y2 was preferred, 0 where y1 was, ``NOT_ANSWERED`` or ``TIE``;
             shape (pairs, labels). The columns are labels of one person.
         types: Type of the person who labelled the pair, shape (pairs,). Kept for checks: a
             method that reads it is not anonymous.

@@ -21,7 +21,7 @@ from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model.settings import Settings
 from hetlib.store import code_digest, one_thread_each
 
-#: What a run imports first: all that it does is reached from here.
+#: All that a run does is reached from this module.
 TRAINING = "hetlib.llm.train.training"
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "accelerate")
 
