@@ -5,10 +5,12 @@ A file of many columns need not fit into memory: columns are read in batches tha
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +148,11 @@ def _spss(path: Path, encoding: str | None, **options: Any) -> Any:
     require("pandas", "pyreadstat")
     import pyreadstat
 
+    known = encoding
+    with suppress(LookupError):  # the reader knows fewer names than Python, such as latin-1
+        known = codecs.lookup(encoding).name if encoding else None
     try:
-        return pyreadstat.read_sav(path, encoding=encoding, user_missing=True, **options)
+        return pyreadstat.read_sav(path, encoding=known, user_missing=True, **options)
     except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, UnicodeError) as error:
         said = str(error)
         if "convert string" in said or isinstance(error, UnicodeError):
@@ -213,30 +218,25 @@ def _open_csv(path: Path, encoding: str | None) -> SurveyFile:
                 numeric[k] = False
     if not rows:
         raise ValueError(f"{path.name} has no respondents")
-    if rows > 3:
-        _headers(path, names, first, numeric)
+    _headers(path, names, first, numeric if rows > 3 else [False] * len(names))
     return SurveyFile(path, tuple(names), rows, encoding=encoding)
 
 
 def _headers(path: Path, names: list[str], first: list[list[str]], numeric: list[bool]) -> None:
     """Refuse further header lines: words above columns of numbers, and no number beside them."""
-    extra = 0
+    extra, example = 0, ""
     for k, row in enumerate(first):
-        words = [bool(value) and not _NUMBER.fullmatch(value) for value in row]
-        there = any(w and n for w, n in zip(words, numeric, strict=True))
-        if there and all(w or not v for w, v in zip(words, row, strict=True)):
-            extra = k + 1
+        words = [bool(value) and number(value) is None for value in row]
+        above = [j for j, word in enumerate(words) if word and numeric[j]]
+        above = above if all(w or not v for w, v in zip(words, row, strict=True)) else []
+        if above := above or [j for j, value in enumerate(row) if '"ImportId"' in value]:
+            extra, example = k + 1, f"{names[above[0]]} is {row[above[0]]!r}"
     if extra:
-        example = next(
-            f"{name} is {first[extra - 1][k]!r}"
-            for k, name in enumerate(names)
-            if numeric[k] and first[extra - 1][k]
-        )
         qualtrics = any('"ImportId"' in value for row in first for value in row)
         raise ValueError(
-            f"{path.name}: the first {extra} lines after the header hold words above numbers "
-            f"({example}): further headers{', as Qualtrics writes them' if qualtrics else ''}; "
-            "remove them, and leave empty what is missing"
+            f"{path.name}: the first {extra} lines after the header are no answers ({example}) "
+            f"but further headers{', as Qualtrics writes them' if qualtrics else ''}; remove "
+            "them, and leave empty what is missing"
         )
 
 

@@ -160,13 +160,12 @@ def read_survey(
             ``only``; a bad setting.
     """
     rules = _Rules(_codes_refused(refused), min_options, min_per_option, empty, unlabelled)
-    for argument, value in (("only", only), ("not_questions", not_questions)):
-        if isinstance(value, str):
-            raise ValueError(f"{argument} is {value!r}; a list is needed, such as [{value!r}]")
+    type_columns = _texts("types", [types] if isinstance(types, str) else types)
+    only = None if only is None else _texts("only", only)
+    not_questions = _texts("not_questions", not_questions)
     file = open_file(path, encoding)
     if labels is not None:
         file = replace(file, labels=file.labels | _labels(file, labels))
-    type_columns = [types] if isinstance(types, str) else list(types)
     people = _Respondents.of(file, type_columns, weight, only, rules.refused)
     aside = {*type_columns, people.weight_column}
     skipped: dict[str, str] = {}
@@ -230,6 +229,15 @@ class _Rules:
                 raise ValueError(f"{name} is {value!r}; it must be a number, at least {least}")
 
 
+def _texts(argument: str, values: Any) -> list[str]:
+    if isinstance(values, str) or not np.iterable(values):
+        raise ValueError(f"{argument} is {values!r}; a list is needed, such as [{str(values)!r}]")
+    for k, value in enumerate(values):
+        if not isinstance(value, str):
+            raise ValueError(f"{argument}[{k}] is {value!r}; it must be text")
+    return list(values)
+
+
 def _codes_refused(refused: Any) -> tuple[float, ...]:
     if isinstance(refused, str) or not np.iterable(refused):
         raise ValueError(
@@ -245,13 +253,15 @@ def _codes_refused(refused: Any) -> tuple[float, ...]:
     return tuple(float(code) for code in refused)
 
 
-def _labels(
-    file: SurveyFile, labels: Mapping[str, Mapping[float, str]]
-) -> dict[str, dict[float, str]]:
+def _labels(file: SurveyFile, labels: Any) -> dict[str, dict[float, str]]:
     out: dict[str, dict[float, str]] = {}
+    if not isinstance(labels, Mapping):
+        raise ValueError(f"labels is {labels!r}; it must map columns to labels by code")
     for column, codes in labels.items():
         if column not in file.columns:
             raise ValueError(f"labels: {_no_column(file, column)}")
+        if not isinstance(codes, Mapping):
+            raise ValueError(f"labels[{column!r}] is {codes!r}; it must map codes to labels")
         out[column] = {}
         for code, label in codes.items():
             if not isinstance(code, int | float | np.number) or not isinstance(label, str):
@@ -481,12 +491,12 @@ def _question(
         left_out["codes without a label"] = int(without.sum())
         answered &= ~without
         codes, index = _distinct(values[answered])
-    shadow = people.nobody & ~np.isin(values, [*codes, *rules.refused]) & ~no_answer & ~declared
+    shadow = ~member & ~np.isin(values, [*codes, *rules.refused]) & ~no_answer & ~declared
     for c in np.unique(values[shadow]):
-        notes.append(
-            f"option {labels.get(float(c), _plain(c))!r} left out: only people of weight 0 "
-            f"chose it ({(values[shadow] == c).sum()})"
-        )
+        who = shadow & (values == c)
+        left = "of weight 0" if people.nobody[who].all() else "left out"
+        label = labels.get(float(c), _plain(c))
+        notes.append(f"option {label!r} left out: only people {left} chose it ({who.sum()})")
 
     def no(reason: str) -> tuple[None, str, dict[str, int]]:
         return None, ": ".join([reason, *(["; ".join(notes)] if notes else [])]), left_out

@@ -186,6 +186,25 @@ def test_people_of_weight_zero_and_their_options_are_named(
     assert len(one.absent) == 1
 
 
+def test_options_of_other_people_left_out_are_named(tmp_path: Path) -> None:
+    """People without a type, without a weight, and of other types."""
+    answer = np.where(K < 30, 7.0, 1.0 + K // 2 % 3)
+    labels = {"Q1": {1.0: "a", 2.0: "b", 3.0: "c", 7.0: "d"}}
+    note = "option 'd' left out: only people left out chose it (30)"
+    changes: list[dict[str, Any]] = [
+        {"PARTY": np.where(K < 30, np.nan, 1.0 + K % 2)},
+        {"PARTY": np.where(K < 30, 99.0, 1.0 + K % 2)},
+        {"WEIGHT_W1": np.where(K < 10, 0, np.where(K < 30, np.nan, 1.0))},
+    ]
+    for change in changes:
+        found = read(sav(tmp_path / "a.sav", labels, Q1=answer, **change))
+        assert found["Q1"].options == ("a", "b", "c")
+        assert found.notes["Q1"] == note
+    third = sav(tmp_path / "b.sav", labels, Q1=answer, PARTY=np.where(K < 30, 3.0, 1.0 + K % 2))
+    assert read(third, only=["L", "R"]).notes["Q1"] == note
+    assert read(third, min_per_option=1)["Q1"].options == ("a", "b", "c", "d")
+
+
 def test_everybody_is_somewhere(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for k in range(20):
@@ -282,6 +301,12 @@ def test_combined_types_that_collide_are_refused(tmp_path: Path) -> None:
         ({"refused": 99}, "refused is 99; a list"),
         ({"refused": None}, "refused is None; a list"),
         ({"only": "1"}, "only is '1'; a list"),
+        ({"only": 1}, "only is 1; a list"),
+        ({"only": [1, 2]}, r"only\[0\] is 1; it must be text"),
+        ({"types": None}, "types is None; a list"),
+        ({"types": [5]}, r"types\[0\] is 5; it must be text"),
+        ({"labels": ["Q1"]}, r"labels is \['Q1'\]; it must map"),
+        ({"labels": {"Q1": ["a", "b"]}}, r"labels\['Q1'\] is \['a', 'b'\]; it must map"),
         ({"not_questions": "F_*"}, r"not_questions is 'F_\*'; a list"),
         ({"min_per_option": float("nan")}, "min_per_option is nan"),
         ({"min_per_option": "many"}, "min_per_option is 'many'"),
@@ -315,6 +340,11 @@ TABLES: dict[str, tuple[list[str], str]] = {
     "Qualtrics": ([GOOD, "Which?,How good?,w", IMPORT, *BODY], "first 2 lines .*Qualtrics"),
     "import ids": ([GOOD, IMPORT, *BODY], "first 1 lines .*Qualtrics"),
     "question texts": ([GOOD, "Which?,How good?,w", *BODY], r"first 1 lines .*'Which\?'"),
+    "choices as text": (
+        ["P,A", 'Which?,How?', IMPORT[: IMPORT.rindex(",")], *(["Tory,yes", "Whig,no"] * 99)],
+        "first 2 lines .*Qualtrics",
+    ),
+    "three lines": ([GOOD, "Which?,How good?,w", IMPORT, BODY[0]], "first 2 lines .*Qualtrics"),
     "units": ([GOOD, ",,kg", *BODY], "first 1 lines .*WEIGHT_W1 is 'kg'"),
     "three headers": ([GOOD, "a,b,c", "d,e,f", "g,h,i", *BODY], "first 3 lines"),
     "header again": ([GOOD, *BODY[:99], GOOD, *BODY], "line 101 repeats the header"),
@@ -384,7 +414,7 @@ def accented(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin1"])
+@pytest.mark.parametrize("encoding", ["cp1252", "latin1", "latin-1", "ISO-8859-1", "Windows-1252"])
 def test_encodings_of_spss(accented: bytes, encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "a.sav"
     path.write_bytes(accented.replace(b"abcX", b"abc\xe9"))
