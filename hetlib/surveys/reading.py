@@ -335,7 +335,7 @@ class _Respondents:
         used = np.bincount(index[index >= 0], minlength=len(names)) > 0
         absent = tuple(t for t, k in zip(names, used, strict=True) if not k)
         keep = [t for t, k in zip(names, used, strict=True) if k]
-        if twice := [t for t, count in Counter(map(same, keep)).items() if count > 1]:
+        if twice := [t for t, count in Counter(keep).items() if count > 1]:
             raise ValueError(
                 f"types {columns}: two combinations are both called {twice[0]!r}; give one "
                 "column's codes other labels"

@@ -149,6 +149,18 @@ def test_refused_answers_are_counted_by_question(
     assert read(path, refused=())["Q2"].n == ROWS
 
 
+def test_refused_types_and_declared_refusals_are_counted_once(tmp_path: Path) -> None:
+    """A refused code among types that are words, and one that the file declares missing, too."""
+    party = np.where(K < 25, "99", np.where(K % 2, "Tory", "Whig"))
+    found = read(csv(tmp_path / "a.csv", PARTY=party))
+    assert (found.types, found.untyped) == (("Tory", "Whig"), 25)
+    assert read(csv(tmp_path / "b.csv", PARTY=party), refused=(), min_per_option=1).types[0] == "99"
+    answers = np.where(K < 40, 99.0, 1.0 + K % 3)
+    declared = read(sav(tmp_path / "c.sav", missing={"Q1": [99.0]}, Q1=answers))
+    assert declared.left_out == {"Q1": {"declared missing": 40}}
+    everybody_counts(declared)
+
+
 def test_negative_codes_of_a_csv_get_a_note(tmp_path: Path) -> None:
     path = csv(tmp_path / "a.csv", Q1=np.where(K < 120, -9, np.where(K < 240, -1, 1 + K % 3)))
     found = read(path)
