@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -278,16 +279,19 @@ def linear_programme(
     _settings(n, support, margin)
     _ahead(P, i, j)
     unit, zero = np.eye(n), np.zeros(n)
-    result = linprog(
-        np.concatenate([zero, np.full(n, 0.5)]),  # total variation from the slacks s
-        A_ub=np.block([[-unit, -unit], [unit, -unit], [P[i] - P[j], zero]]),
-        b_ub=np.concatenate([np.full(n, -1 / n), np.full(n, 1 / n), [-margin]]),
-        A_eq=np.concatenate([np.ones(n), zero])[None],
-        b_eq=[1.0],
-        bounds=[(support, None)] * n + [(slack, None)] * n,
-        method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
+    programme: dict[str, Any] = {
+        "c": np.concatenate([zero, np.full(n, 0.5)]),  # total variation from the slacks s
+        "A_ub": np.block([[-unit, -unit], [unit, -unit], [P[i] - P[j], zero]]),
+        "b_ub": np.concatenate([np.full(n, -1 / n), np.full(n, 1 / n), [-margin]]),
+        "A_eq": np.concatenate([np.ones(n), zero])[None],
+        "b_eq": [1.0],
+        "bounds": [(support, None)] * n + [(slack, None)] * n,
+        "method": "highs",
+    }
+    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    result = linprog(**programme, options=tight)
+    if result.status == 4:  # nearly infeasible: no answer within these tolerances
+        result = linprog(**programme)
     if result.status == 2:
         return None
     if result.status != 0:

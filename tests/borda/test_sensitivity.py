@@ -205,3 +205,18 @@ def test_bad_pairs_and_stacks() -> None:
         sensitivity.smallest_changes(stack)
     with pytest.raises(ValueError, match="shape"):
         sensitivity.smallest_changes(np.zeros((2, 3, 4)))
+
+
+@pytest.mark.parametrize("support", [0.0, 1e-5, 0.02])
+@pytest.mark.parametrize("margin", [0.0, 1e-5, 0.01])
+def test_a_programme_that_is_nearly_infeasible_has_an_answer(support: float, margin: float) -> None:
+    """HiGHS has stopped here without an answer under tight tolerances: two rows are the same."""
+    up = [0.40168583, 0.54147295, 0.42708751, 0.54147295, 0.60933777, 0.49495234, 0.60933777]
+    up += [0.38561457, 0.5, 0.61438543]
+    P = np.full((5, 5), 0.5)
+    P[np.triu_indices(5, 1)] = up
+    P = np.triu(P) + np.tril(1 - P.T, -1)
+    tv = sensitivity.smallest_changes(P, support, margin)
+    for i, j in ranked_pairs(P):
+        found = sensitivity.linear_programme(P, i, j, support, margin)
+        assert tv[i, j] == pytest.approx(np.inf if found is None else found.tv, abs=1e-7)
