@@ -52,12 +52,15 @@ def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
 
     Raises:
         ValueError: malformed arguments, or preferences so one-sided that no finite optimum
-            exists (some set of responses never loses to the rest).
+            exists (some set of responses never loses to the rest, or too rarely for a float).
         ConvergenceError: the solver failed.
     """
     P = checks.pairwise(pairwise)
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
     _require_finite_optimum("pairwise", P)
+    D = np.maximum(D, 1e-150)  # a response drawn more rarely moves no other one's reward
+    if not has_finite_optimum(np.where(P * np.outer(D, D) > 1e-290, P, 0.0)):
+        raise ValueError("pairwise and sampling hold wins too rare for a float: below 1e-290")
     start = np.log(np.maximum(P @ D, 1e-300) / np.maximum(D @ P, 1e-300))
     return minimise_pairwise(dpo_loss(P), D, start)
 

@@ -78,29 +78,28 @@ def minimise(
         if _lopsided(tree, curve, scale):
             tree = _strongest_tree(abs(curve))
             gradient, hessian, scale = _along(tree[0], slope, curve, size)
-        left = (abs(gradient) / np.where(scale > 0, scale, 1.0)).max(axis=1)
+        # The smallest floats have no digits left: a gradient is known to 1e-320
+        left = ((abs(gradient) + 1e-320) / np.where(scale > 0, scale, 1.0)).max(axis=1)
         active = left > tolerance
         if not active.any():
             break
+        # What rounding leaves of a heavy gap is no reason to move: it would hide the light ones
+        gradient = np.where(abs(gradient) > 1e-3 * tolerance * scale, gradient, 0.0)
         step = (tree[0] @ _solve(gradient, hessian, scale)[:, :, None])[:, :, 0]
         gap = step[:, :, None] - step[:, None, :]
         fall = (slope * gap).sum(axis=(1, 2)) / 2  # derivative of the value along the step
-        # For a slope like exp(-h), log(1 + d) is as far as a step of d can be trusted.
-        far = abs(gap).max(axis=(1, 2))
-        short = np.log1p(far) / np.maximum(far, 1e-300)
         length = np.where(active, 1.0, 0.0)
         while True:
             with np.errstate(over="ignore", invalid="ignore"):  # such a step is too long
                 now = evaluate(s + length[:, None] * step)
             good = now[0] <= value + 1e-4 * length * fall
-            # Where values agree to rounding, a smaller slope along the step decides.
+            # Where values agree to rounding, the slope along the step decides: not far uphill.
             flat = abs(now[0] - value) <= 1e-13 * (1e-300 + abs(value))
             along = (now[1] * gap).sum(axis=(1, 2)) / 2
-            bad = (length > 0) & ~np.where(flat, abs(along) < 0.9 * abs(fall), good)
+            bad = (length > 0) & ~np.where(flat, along < 0.9 * abs(fall), good)
             if not bad.any():
                 break
-            length = np.where(bad, np.where(length > short, short, length / 2), length)
-            length = np.where(length * far < 1e-15, 0.0, length)
+            length = np.where(bad, np.where(length > 1e-15, length / 2, 0.0), length)
         if not (length > 0).any():
             break
         s = s + length[:, None] * step
@@ -136,8 +135,7 @@ def minimise_pairwise(
         ConvergenceError: the gradient is still larger after ``max_steps``.
     """
     D = checks.array("sampling", sampling, 1)
-    # The smallest floats have no products; below 1e-150 the optimum no longer depends on D.
-    DD = np.outer(np.maximum(D, 1e-150), np.maximum(D, 1e-150))
+    DD = np.outer(D, D)
     s = np.zeros(len(D)) if start is None else checks.array("start", start, 1)
 
     def weighted(H: Array) -> tuple[Array, Array, Array]:
@@ -215,4 +213,11 @@ def _solve(gradient: Array, hessian: Array, scale: Array) -> Array:
         values, vectors = np.linalg.eigh(scaled)
         lifted = np.maximum(abs(values), 1e-9)[:, :, None]
         step = -vectors @ (vectors.transpose(0, 2, 1) @ g / lifted)
-    return np.asarray(step[:, :, 0] / unit)
+    with np.errstate(over="ignore"):
+        step = np.clip(step[:, :, 0] / unit, -1e100, 1e100)
+    # Ten units of h away, slopes like exp(-h) are others: no gap moves farther. Together the
+    # gaps are shortened only if that is needed to go down.
+    apart = np.clip(step, -10, 10)
+    together = step * (10 / np.maximum(abs(step).max(axis=1, keepdims=True), 10))
+    down = (gradient * apart).sum(axis=1) <= 0.1 * (gradient * together).sum(axis=1)
+    return np.where(down[:, None], apart, together)

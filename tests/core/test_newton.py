@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import product
 
 import numpy as np
@@ -93,16 +94,26 @@ def test_any_table_solves_the_score_equations(exponents: list[float]) -> None:
     assert cut_residual(wins, bradley_terry(wins)) < 1e-7
 
 
-@given(st.floats(1e-300, 1), st.floats(1e-300, 1), st.floats(1e-300, 0.5))
+@given(st.floats(1e-130, 1), st.floats(1e-130, 1), st.floats(1e-140, 0.5))
 def test_optimum_of_extreme_probabilities(p: float, q: float, mass: float) -> None:
     """With two responses it is their log-odds, however rarely one of them is sampled."""
     P = np.array([[0.5, 1 - p / 2], [p / 2, 0.5]])
     s = dpo_reward(P, [1 - mass, mass])
     np.testing.assert_allclose(s[0] - s[1], np.log(P[0, 1]) - np.log(P[1, 0]), **GIVEN)
-    # 1 is compared with 0 alone if 2 is never sampled
-    P = np.array([[0.5, 1 - p / 2, 0.5], [p / 2, 0.5, 1 - q / 2], [0.5, q / 2, 0.5]])
-    s = dpo_reward(P, [1 - 2e-300, 1e-300, 1e-300])
-    np.testing.assert_allclose(s[0] - s[1], np.log(P[0, 1]) - np.log(P[1, 0]), **GIVEN)
+    # If nearly all pairs hold response 1, its gaps to the others are theirs alone
+    P = np.array([[0.5, p / 2, 0.5], [1 - p / 2, 0.5, 1 - q / 2], [0.5, q / 2, 0.5]])
+    s = dpo_reward(P, [1e-300, 1 - 2e-300, 1e-300])
+    np.testing.assert_allclose(s[1] - s[0], np.log(P[1, 0]) - np.log(P[0, 1]), **GIVEN)
+    np.testing.assert_allclose(s[1] - s[2], np.log(P[1, 2]) - np.log(P[2, 1]), **GIVEN)
+
+
+@given(st.floats(5e-324, 1e-140), st.floats(5e-324, 1e-140))
+def test_right_or_refused_where_floats_end(p: float, mass: float) -> None:
+    P = np.array([[0.5, 1 - p], [p, 0.5]])
+    refused = pytest.raises((ConvergenceError, ValueError), match=r"gradient|too rare for a float")
+    with refused if p * mass <= 1e-290 else nullcontext():
+        s = dpo_reward(P, [1 - mass, mass])
+        np.testing.assert_allclose(s[0] - s[1], -np.log(p), **GIVEN)
 
 
 def test_counts_of_any_size() -> None:
