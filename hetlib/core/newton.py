@@ -93,13 +93,15 @@ def minimise(
             with np.errstate(over="ignore", invalid="ignore"):  # such a step is too long
                 now = evaluate(s + length[:, None] * step)
             good = now[0] <= value + 1e-4 * length * fall
-            # Where values agree to rounding, the slope along the step decides: not far uphill.
+            # Where values agree to rounding, the slope along the step decides: not far uphill,
+            # and less steep after a step so short that it could go on for ever.
             flat = abs(now[0] - value) <= 1e-13 * (1e-300 + abs(value))
             along = (now[1] * gap).sum(axis=(1, 2)) / 2
+            along = np.where(length > 1e-3, along, abs(along))
             bad = (length > 0) & ~np.where(flat, along < 0.9 * abs(fall), good)
             if not bad.any():
                 break
-            length = np.where(bad, np.where(length > 1e-15, length / 2, 0.0), length)
+            length = np.where(bad, np.where(length > 1e-10, length / 2, 0.0), length)
         if not (length > 0).any():
             break
         s = s + length[:, None] * step
