@@ -20,7 +20,7 @@ from scipy.special import softmax
 from hetlib import checks
 from hetlib.borda.optima import dpo_loss, ipo_loss
 from hetlib.checks import Array
-from hetlib.consistent.pair_losses import agreement_loss, integral_loss, shifted_agreement_loss
+from hetlib.consistent.expected import agreement_loss, integral_loss, shifted_agreement_loss
 from hetlib.core.newton import PairLoss, minimise
 from hetlib.linked.corrected import Correction
 from hetlib.linked.moments import JointMoments, moments_from_counts

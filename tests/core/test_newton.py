@@ -53,7 +53,8 @@ def cut_residual(wins: Array, s: Array) -> float:
 def test_two_responses_are_a_log_odds(exponent: int) -> None:
     ratio = 10.0**exponent
     exact = exponent * np.log(10)
-    for wins in ([[0, ratio], [1, 0]], [[7, 1], [1 / ratio, 9]], [[0, 1e-8 * ratio], [1e-8, 0]]):
+    for table in ([0, ratio, 1, 0], [7, 1, 1 / ratio, 9], [0, 1e-8 * ratio, 1e-8, 0]):
+        wins = np.reshape(table, (2, 2))
         a, b = bradley_terry(wins)
         close(a - b, exact)
         assert a == pytest.approx(-b)
@@ -67,13 +68,14 @@ def test_two_responses_are_a_log_odds(exponent: int) -> None:
 def test_a_lopsided_cycle(exponent: int) -> None:
     """0 beats 1 and 1 beats 2 with odds R to 1, 0 and 2 are level: by symmetry R = 2 exp(gap)."""
     R = 10.0**exponent
-    s = bradley_terry([[0, R, 1], [1, 0, R], [1, 1, 0]])
+    wins = np.array([[0, R, 1], [1, 0, R], [1, 1, 0]])
+    s = bradley_terry(wins)
     gap = np.diff(-s)
     assert gap[0] == pytest.approx(gap[1], abs=1e-6)
     # R sigma(-g) + sigma(-2g) = sigma(g) + sigma(2g), whose solution is this to 1e-6 from 1e8 on
     if exponent >= 8:
         close(gap, exponent * np.log(10) - np.log(2))
-    assert cut_residual(np.array([[0, R, 1], [1, 0, R], [1, 1, 0]]), s) < 1e-6
+    assert cut_residual(wins, s) < 1e-6
 
 
 @given(
