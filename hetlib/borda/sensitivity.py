@@ -41,23 +41,26 @@ class RankingChange:
 def _settings(responses: int, support: float, margin: float) -> None:
     if responses < 2:
         raise ValueError("pairwise has 1 response; a ranking needs at least 2")
-    if not 0 <= support < 1 / responses:
+    if not checks.non_negative("support", support) < 1 / responses:
         raise ValueError(
             f"support is {support}; it must be at least 0 and below 1/{responses}, the uniform mass"
         )
-    if not (np.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin is {margin}; it must be finite and not negative")
+    checks.non_negative("margin", margin)
 
 
 def _stack(pairwise: ArrayLike) -> Array:
-    P = np.asarray(pairwise, dtype=np.float64)
-    if P.ndim == 2:
+    try:
+        axes = np.ndim(pairwise)
+    except ValueError:  # ragged, which the check says in words
+        axes = 2
+    P = checks.array("pairwise", pairwise, axes)
+    if axes == 2:
         return checks.pairwise(P)
-    if P.ndim < 2 or P.shape[-1] != P.shape[-2]:
+    if axes < 2 or P.shape[-1] != P.shape[-2]:
         raise ValueError(f"pairwise must have shape (..., n, n), not {P.shape}")
-    gap = abs(P + P.swapaxes(-1, -2) - 1)
-    if not (np.isfinite(P).all() and (P >= 0).all() and (gap <= 1e-9).all()):
-        where = [int(k) for k in np.argwhere(~((P >= 0) & (gap <= 1e-9)))[0]]
+    bad = ~((P >= 0) & (abs(P + P.swapaxes(-1, -2) - 1) <= 1e-9))
+    if bad.any():
+        where = [int(k) for k in np.argwhere(bad)[0]]
         raise ValueError(
             f"pairwise{where} breaks P[i, j] + P[j, i] = 1 with entries in [0, 1] "
             "(1/2 on the diagonal)"
@@ -152,7 +155,7 @@ def pair_change(
 
 def _ahead(P: Array, i: int, j: int) -> None:
     for name, k in (("i", i), ("j", j)):
-        if not 0 <= k < len(P):
+        if not 0 <= checks.whole(name, k) < len(P):
             raise ValueError(f"{name} is {k}; responses are numbered 0 to {len(P) - 1}")
     if not P[i].mean() - P[j].mean() > TIE:
         raise ValueError(f"response {i} is not ahead of {j} under the uniform distribution")
@@ -234,7 +237,13 @@ def distances(
     Raises:
         ValueError: as for :func:`smallest_changes`.
     """
-    matrices = [np.asarray(P, dtype=np.float64) for P in pairwise]
+    matrices = []
+    for k, P in enumerate(pairwise):
+        try:
+            matrices.append(checks.pairwise(P))
+            _settings(len(matrices[k]), support, margin)
+        except ValueError as error:
+            raise ValueError(f"question {k}: {error}") from None
     sizes: NDArray[np.int64] = np.array([len(P) for P in matrices], dtype=np.int64)
     out = np.full(len(matrices), np.inf)
     for n in np.unique(sizes):
@@ -278,6 +287,7 @@ def linear_programme(
     n = len(P)
     _settings(n, support, margin)
     _ahead(P, i, j)
+    checks.non_negative("slack", slack)
     unit, zero = np.eye(n), np.zeros(n)
     programme: dict[str, Any] = {
         "c": np.concatenate([zero, np.full(n, 0.5)]),  # total variation from the slacks s
