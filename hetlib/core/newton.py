@@ -78,8 +78,7 @@ def minimise(
         if _lopsided(tree, curve, scale):
             tree = _strongest_tree(abs(curve))
             gradient, hessian, scale = _along(tree[0], slope, curve, size)
-        # The smallest floats have no digits left: a gradient is known to 1e-320
-        left = ((abs(gradient) + 1e-320) / np.where(scale > 0, scale, 1.0)).max(axis=1)
+        left = (abs(gradient) / np.where(scale > 0, scale, 1.0)).max(axis=1)
         active = left > tolerance
         if not active.any():
             break
@@ -93,11 +92,9 @@ def minimise(
             with np.errstate(over="ignore", invalid="ignore"):  # such a step is too long
                 now = evaluate(s + length[:, None] * step)
             good = now[0] <= value + 1e-4 * length * fall
-            # Where values agree to rounding, the slope along the step decides: not far uphill,
-            # and less steep after a step so short that it could go on for ever.
+            # Where values agree to rounding, the slope along the step decides: not far uphill
             flat = abs(now[0] - value) <= 1e-13 * (1e-300 + abs(value))
             along = (now[1] * gap).sum(axis=(1, 2)) / 2
-            along = np.where(length > 1e-3, along, abs(along))
             bad = (length > 0) & ~np.where(flat, along < 0.9 * abs(fall), good)
             if not bad.any():
                 break

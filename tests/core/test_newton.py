@@ -199,3 +199,13 @@ def test_failure_names_the_gradient() -> None:
         minimise(one_sided, np.zeros(2), max_steps=100)
     with pytest.raises(ConvergenceError, match="was asked for"):
         minimise(dpo_loss(np.array([[0, 1e9], [1, 0]])), np.zeros(2), max_steps=5)
+
+
+@given(st.floats(5e-324, 1e-300), st.floats(5e-324, 1e-300))
+def test_right_or_refused_where_floats_have_few_digits(a: float, b: float) -> None:
+    try:
+        s = minimise(dpo_loss(np.array([[0, a], [b, 0]])), np.zeros(2))
+    except ConvergenceError:
+        assert min(a, b) < 1e-307
+    else:
+        close(s[0] - s[1], np.log(a) - np.log(b))
