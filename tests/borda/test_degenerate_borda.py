@@ -47,7 +47,7 @@ RIGHT: list[tuple[Callable[[], Any], Any]] = [
     (lambda: hetlib.bradley_terry([[0]]), [0]),
     (lambda: np.diff(hetlib.bradley_terry([[0, 1.5e308], [1e308, 0]])), [-np.log(1.5)]),
     (lambda: np.diff(hetlib.bradley_terry([[0, 1.5e-320], [1e-320, 0]])), [-np.log(3036 / 2024)]),
-    (lambda: np.diff(hetlib.bradley_terry([[0, 1e15], [1, 0]])), [-15 * np.log(10)]),
+    (lambda: np.diff(hetlib.bradley_terry([[0.0, 1e15], [1.0, 0.0]])), [-15 * np.log(10)]),
     (lambda: np.diff(hetlib.bradley_terry([[0, 5e-324], [5e-324, 0]])), [0]),
     (
         lambda: np.diff(np.log(hetlib.dpo_policy([[0.5, 1 - 1e-15], [1e-15, 0.5]]))),
@@ -93,7 +93,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: policies.objective([1, 0], [1, 2], beta=1.7e308, reference=[0.1, 0.9]), "the value"),
     (lambda: policies.kl_divergence([0.5, 0.5, 0], [0.5, 0.5]), "q has 2 entries"),
     (lambda: hetlib.bradley_terry([[0, 0], [0, 0]]), "wins has no finite optimum"),
-    (lambda: hetlib.bradley_terry([[0, inf], [1, 0]]), r"wins\[0, 1\] is inf"),
+    (lambda: hetlib.bradley_terry([[0.0, inf], [1.0, 0.0]]), r"wins\[0, 1\] is inf"),
     (lambda: hetlib.bradley_terry([[0, HUGE], [1, 0]]), "wins holds a number too large"),
     (lambda: hetlib.bradley_terry([[0, 1e300], [1e-300, 0]]), "wins holds counts that differ"),
     (lambda: hetlib.dpo_policy([[0.5, 1], [0, 0.5]]), "pairwise has no finite optimum"),
@@ -106,7 +106,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: hetlib.top_change([[0.5]]), "a ranking needs at least 2"),
     (lambda: sensitivity.smallest_changes(np.full((1, 2, 2), nan)), r"pairwise\[0, 0, 0\] is nan"),
     (lambda: sensitivity.smallest_changes(np.empty((2, 0, 0))), "pairwise must not be empty"),
-    (lambda: sensitivity.smallest_changes([[0.5], [0.5, 0.5]]), "pairwise must be a rect"),  # type: ignore[list-item]
+    (lambda: sensitivity.smallest_changes([[0.5], [0.5, 0.5]]), "pairwise must be a rect"),
     (lambda: sensitivity.smallest_changes(STACK + 0j), "pairwise must be a rect"),
     (lambda: sensitivity.smallest_changes(0.5), "pairwise must have shape"),
     (lambda: sensitivity.distances([P2, [[0.5, 0.6], [0.6, 0.5]]]), r"question 1: pairwise\[0, 1"),

@@ -146,7 +146,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: expected.probabilities([]), "z must have shape"),
     (lambda: expected.probabilities(0.5), "z must have shape"),
     (lambda: expected.probabilities([0.5, nan]), r"z\[1\] is nan"),
-    (lambda: expected.probabilities([[0.5], [0.5, 0.5]]), "z must hold numbers"),  # type: ignore[list-item]
+    (lambda: expected.probabilities([[0.5], [0.5, 0.5]]), "z must hold numbers"),
     (lambda: expected.probabilities([HUGE]), "z must hold numbers"),
     (lambda: expected.probabilities([0.5], [[2]]), "votes must be 0 or 1"),
     (lambda: expected.agreement_loss(np.eye(2), 0), "types is 0"),
