@@ -143,22 +143,22 @@ def pair_change(
         ValueError: bad settings as for :func:`smallest_changes`, an index out of range, or
             i is not ahead of j.
     """
-    P = checks.pairwise(pairwise)
+    P, d = _pair(pairwise, i, j, support, margin)
+    tv = np.full(P.shape, np.inf)
+    tv[i, j] = _greedy(d, support, margin)
+    return _best(P, tv, support)
+
+
+def _pair(P: ArrayLike, i: int, j: int, support: float, margin: float) -> tuple[Array, Array]:
+    """The matrix, and the gap of a pair in which i is ahead, shape (responses,)."""
+    P = checks.pairwise(P)
     _settings(len(P), support, margin)
-    _ahead(P, i, j)
-    d = P[i] - P[j]
-    tv = float(_greedy(d, support, margin))
-    if np.isinf(tv):
-        return None
-    return RankingChange(tv, (int(i), int(j)), _witness(d, tv, support))
-
-
-def _ahead(P: Array, i: int, j: int) -> None:
     for name, k in (("i", i), ("j", j)):
         if not 0 <= checks.whole(name, k) < len(P):
             raise ValueError(f"{name} is {k}; responses are numbered 0 to {len(P) - 1}")
-    if not P[i].mean() - P[j].mean() > TIE:
+    if not (d := P[i] - P[j]).mean() > TIE:
         raise ValueError(f"response {i} is not ahead of {j} under the uniform distribution")
+    return P, d
 
 
 def ranking_change(
@@ -188,18 +188,7 @@ def top_change(
     """The smallest change after which the first choice is no longer first.
 
     If several responses share the first place under the uniform distribution, one of the
-    others has to overtake one of them.
-
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses).
-        support: Least mass of each response.
-        margin: By how much the overtaking response must be ahead.
-
-    Returns:
-        The change with its witness, or None if there is none.
-
-    Raises:
-        ValueError: as for :func:`smallest_changes`.
+    others has to overtake one of them. Arguments and errors as for :func:`ranking_change`.
     """
     P = checks.pairwise(pairwise)
     return _best(P, _top_rows(P, smallest_changes(P, support, margin)), support)
@@ -283,15 +272,13 @@ def linear_programme(
     """
     from scipy.optimize import linprog
 
-    P = checks.pairwise(pairwise)
+    P, d = _pair(pairwise, i, j, support, margin)
     n = len(P)
-    _settings(n, support, margin)
-    _ahead(P, i, j)
     checks.non_negative("slack", slack)
     unit, zero = np.eye(n), np.zeros(n)
     programme: dict[str, Any] = {
         "c": np.concatenate([zero, np.full(n, 0.5)]),  # total variation from the slacks s
-        "A_ub": np.block([[-unit, -unit], [unit, -unit], [P[i] - P[j], zero]]),
+        "A_ub": np.block([[-unit, -unit], [unit, -unit], [d, zero]]),
         "b_ub": np.concatenate([np.full(n, -1 / n), np.full(n, 1 / n), [-margin]]),
         "A_eq": np.concatenate([np.ones(n), zero])[None],
         "b_eq": [1.0],

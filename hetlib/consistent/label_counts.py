@@ -61,7 +61,8 @@ def quota(
         The quota n, and m, the weights divided by their greatest common divisor.
 
     Raises:
-        ValueError: an entry that is not a positive whole number, or different lengths.
+        ValueError: an entry that is not a positive whole number or is too large, or different
+            lengths.
     """
     n = _whole("labels", labels)
     m = n if weights is None else _whole("weights", weights)
@@ -70,7 +71,7 @@ def quota(
     m = tuple(number // math.gcd(*m) for number in m)
     for name, numbers in (("labels", n), ("weights", m)):
         if max(numbers) > LARGEST:
-            raise ValueError(f"{name} holds {max(numbers)} in lowest terms; use at most {LARGEST}")
+            raise ValueError(f"{name} holds {max(numbers)}; at most {LARGEST} is allowed")
     return n, m
 
 
