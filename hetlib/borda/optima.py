@@ -59,7 +59,7 @@ def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
     _require_finite_optimum("pairwise", P)
     D = np.maximum(D, 1e-150)  # a response drawn more rarely moves no other one's reward
-    if not has_finite_optimum(np.where(P * np.outer(D, D) > 1e-290, P, 0.0)):
+    if _components(np.where(P * np.outer(D, D) > 1e-290, P, 0.0))[0] > 1:
         raise ValueError("pairwise and sampling hold wins too rare for a float: below 1e-290")
     start = np.log(np.maximum(P @ D, 1e-300) / np.maximum(D @ P, 1e-300))
     return minimise_pairwise(dpo_loss(P), D, start)
@@ -80,12 +80,19 @@ def has_finite_optimum(wins: ArrayLike) -> bool:
     Raises:
         ValueError: wins is not square, not finite, or has a negative entry.
     """
-    groups, _ = connected_components(checks.counts("wins", wins) > 0, connection="strong")
-    return bool(groups == 1)
+    return _components(checks.counts("wins", wins))[0] == 1
+
+
+def _components(wins: Array) -> tuple[int, Array]:
+    """The sets of responses that have beaten one another, directly or through others."""
+    if np.count_nonzero(wins > 0) - np.count_nonzero(wins.diagonal() > 0) == wins.size - len(wins):
+        return 1, np.zeros(len(wins))  # the usual case, seen at once
+    groups, group = connected_components(wins > 0, directed=True, connection="strong")
+    return int(groups), group
 
 
 def _require_finite_optimum(name: str, wins: Array) -> None:
-    groups, group = connected_components(wins > 0, directed=True, connection="strong")
+    groups, group = _components(wins)
     if groups == 1:
         return
     # A set that loses to nobody outside it comes first in the order of the components.
@@ -123,7 +130,7 @@ def bradley_terry(wins: ArrayLike) -> Array:
     if len(W) == 1:
         return np.zeros(1)
     W /= W.max()
-    if not has_finite_optimum(W):
+    if _components(W)[0] > 1:
         raise ValueError("wins holds counts that differ by more than a factor of 1e308")
     return minimise(dpo_loss(W), np.log(W.sum(axis=1) / W.sum(axis=0)))
 

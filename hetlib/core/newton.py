@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
@@ -55,6 +55,7 @@ def minimise(
     first = np.asarray(start, dtype=np.float64)
     s = np.atleast_2d(first - first.mean(axis=-1, keepdims=True))
     tables, n = s.shape
+    others, star = np.arange(n - 1), np.eye(n)[:, 1:]
     pull = ridge / n  # ridge |s|^2 / 2 is a square of every margin, since s has mean zero
 
     def evaluate(s: Array) -> tuple[Array, Array, Array, Array]:
@@ -68,23 +69,29 @@ def minimise(
         value = value.sum(axis=(1, 2)) + ridge / 2 * (s**2).sum(axis=1)
         return value, slope - turned + pull * H, curve, size
 
-    now, left, tree = evaluate(s), np.zeros(tables), _star(tables, n)
+    now, left = evaluate(s), np.zeros(tables)
+    up: Array | None = None  # a tree, where the star about response 0 would lose digits
     for _ in range(max_steps if n > 1 else 0):
         value, slope, curve, size = now
         if not (np.isfinite(slope).all() and np.isfinite(curve).all()):
             left = np.full(tables, np.nan)
             break
-        gradient, hessian, scale = _along(tree[0], slope, curve, size)
-        if _lopsided(tree, curve, scale):
-            tree = _strongest_tree(abs(curve))
-            gradient, hessian, scale = _along(tree[0], slope, curve, size)
+        if up is None:
+            gradient, scale = slope.sum(axis=2)[:, 1:], size.sum(axis=2)[:, 1:]
+            hessian = -curve[:, 1:, 1:]
+            hessian[:, others, others] += curve.sum(axis=2)[:, 1:]
+        if up is not None or (scale > 100 * n * abs(curve[:, 1:, 0])).any():
+            up = _strongest_tree(abs(curve))
+            gradient, hessian, scale = _along(up, slope, curve, size)
         left = (abs(gradient) / np.where(scale > 0, scale, 1.0)).max(axis=1)
         active = left > tolerance
         if not active.any():
             break
         # What rounding leaves of a heavy gap is no reason to move: it would hide the light ones
         gradient = np.where(abs(gradient) > 1e-3 * tolerance * scale, gradient, 0.0)
-        step = (tree[0] @ _solve(gradient, hessian, scale)[:, :, None])[:, :, 0]
+        gaps = _solve(gradient, hessian, scale, convex=bool((curve >= 0).all()))
+        step = (star if up is None else up) @ gaps[:, :, None]
+        step = step[:, :, 0]
         gap = step[:, :, None] - step[:, None, :]
         fall = (slope * gap).sum(axis=(1, 2)) / 2  # derivative of the value along the step
         length = np.where(active, 1.0, 0.0)
@@ -94,8 +101,10 @@ def minimise(
             good = now[0] <= value + 1e-4 * length * fall
             # Where values agree to rounding, the slope along the step decides: not far uphill
             flat = abs(now[0] - value) <= 1e-13 * (1e-300 + abs(value))
-            along = (now[1] * gap).sum(axis=(1, 2)) / 2
-            bad = (length > 0) & ~np.where(flat, along < 0.9 * abs(fall), good)
+            if flat.any():
+                along = (now[1] * gap).sum(axis=(1, 2)) / 2
+                good = np.where(flat, along < 0.9 * abs(fall), good)
+            bad = (length > 0) & ~good
             if not bad.any():
                 break
             length = np.where(bad, np.where(length > 1e-10, length / 2, 0.0), length)
@@ -144,27 +153,13 @@ def minimise_pairwise(
     return minimise(weighted, s, 0.0, tolerance, max_steps)
 
 
-#: A tree of responses with its root at 0, for each table. First, 1 where an edge lies between a
-#: response and the root, shape (tables, n, n - 1); an edge has the number of its far end, less
-#: one. Then the near end of each edge, shape (tables, n - 1).
-Tree = tuple[Array, NDArray[np.int64]]
+def _strongest_tree(strength: Array) -> Array:
+    """The spanning tree of largest strength for each table, by Prim's algorithm from response 0.
 
-
-def _star(tables: int, n: int) -> Tree:
-    """Every response beside the root."""
-    up = np.broadcast_to(np.eye(n)[:, 1:], (tables, n, n - 1))
-    return up, np.zeros((tables, n - 1), dtype=np.int64)
-
-
-def _lopsided(tree: Tree, curve: Array, scale: Array) -> bool:
-    """Whether an edge is so light beside the pairs that cross its gap that digits are lost."""
-    n = len(curve[0])
-    own = abs(curve[np.arange(len(curve))[:, None], np.arange(1, n), tree[1]])
-    return bool((scale > 100 * n * own).any())
-
-
-def _strongest_tree(strength: Array) -> Tree:
-    """The spanning tree of largest strength, by Prim's algorithm."""
+    Returns:
+        1 where an edge lies between a response and response 0, shape (tables, n, n - 1). An edge
+        has the number of its far end, less one.
+    """
     tables, n, _ = strength.shape
     rows = np.arange(tables)
     up = np.zeros((tables, n, n))
@@ -179,7 +174,7 @@ def _strongest_tree(strength: Array) -> Tree:
         closer = outside & (strength[rows, new] > best)
         best = np.where(closer, strength[rows, new], best)
         near = np.where(closer, new[:, None], near)
-    return up[:, :, 1:], near[:, 1:]
+    return up[:, :, 1:]
 
 
 def _along(up: Array, slope: Array, curve: Array, size: Array) -> tuple[Array, Array, Array]:
@@ -196,7 +191,7 @@ def _along(up: Array, slope: Array, curve: Array, size: Array) -> tuple[Array, A
     return gradient, hessian, scale
 
 
-def _solve(gradient: Array, hessian: Array, scale: Array) -> Array:
+def _solve(gradient: Array, hessian: Array, scale: Array, convex: bool) -> Array:
     """Newton's step in the gaps, with the Hessian scaled, and lifted where it is not positive."""
     edges = np.arange(gradient.shape[1])
     # Nothing crosses a gap of scale zero, and it stays
@@ -206,7 +201,8 @@ def _solve(gradient: Array, hessian: Array, scale: Array) -> Array:
     scaled[:, edges, edges] += scale == 0
     g = (gradient / unit)[:, :, None]
     try:
-        np.linalg.cholesky(scaled)
+        if not convex:
+            np.linalg.cholesky(scaled)
         step = -np.linalg.solve(scaled, g)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(scaled)
