@@ -135,7 +135,7 @@ def ours(method: str, size: int, seed: int) -> list[list[float]]:
         wins = fits.win_counts(replace(linked, votes=linked.votes[:, :1]))
         return fits.fit_corrected(wins, moments, float(method[-1])).policy.tolist()
     wins = fits.win_counts(ring.sample(size, rng))
-    table = fits.counted_borda(wins) if method == "nbc" else fits.fit_dpo(wins).policy
+    table = fits.counted_borda(wins) if method == "nbc" else fits.fit_dpo_tables(wins).policy
     return table.tolist()
 
 

@@ -14,6 +14,7 @@ from . import store as store
 from . import surveys as surveys
 from .borda.counts import normalized_borda_count as normalized_borda_count
 from .borda.counts import ranking as ranking
+from .borda.optima import bradley_terry as bradley_terry
 from .borda.optima import dpo_policy as dpo_policy
 from .borda.optima import fit_dpo as fit_dpo
 from .borda.optima import ipo_policy as ipo_policy

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import index
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = NDArray[np.float64]
 
@@ -128,3 +133,104 @@ def counts(name: str, value: ArrayLike) -> Array:
         i, j = np.argwhere(W < 0)[0]
         raise ValueError(f"{name}[{i}, {j}] is {W[i, j]}; every entry must be non-negative")
     return W
+
+
+def non_negative(name: str, value: float) -> float:
+    """``value`` as a float.
+
+    Raises:
+        ValueError: ``value`` is not a finite number that is zero or positive.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a number, not {value!r}") from error
+    if not (np.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} is {number}; it must be finite and not negative")
+    return number
+
+
+# ---- Tensors that losses take; torch is imported where it is used ----
+
+
+def margins(h: Tensor, *, infinite: bool = False) -> Tensor:
+    """``h`` if it is a batch of margins in float32 or float64, none of them NaN.
+
+    Args:
+        h: Shape (batch,).
+        infinite: Allow infinite margins, where the loss has a limit.
+
+    Raises:
+        ValueError: another type or shape, an empty batch, or an entry that is not allowed.
+    """
+    import torch
+
+    if not isinstance(h, torch.Tensor) or h.dtype not in (torch.float32, torch.float64):
+        kind = h.dtype if isinstance(h, torch.Tensor) else type(h).__name__
+        raise ValueError(f"h must be a float32 or float64 tensor, not {kind}")
+    if h.ndim != 1 or len(h) == 0:
+        raise ValueError(f"h must have shape (batch,) with batch > 0, not {tuple(h.shape)}")
+    bad = torch.isnan(h) if infinite else ~torch.isfinite(h)
+    if bool(bad.any()):
+        k = int(bad.nonzero()[0])
+        allowed = "a number is" if infinite else "only finite numbers are"
+        raise ValueError(f"h[{k}] is {h[k].item()}; {allowed} allowed")
+    return h
+
+
+def binary(name: str, value: Tensor, ndim: int, h: Tensor) -> Tensor:
+    """``value`` as booleans, one row for each margin.
+
+    Raises:
+        ValueError: no tensor, another shape, or an entry that is neither 0 nor 1.
+    """
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"{name} must be a tensor, not {type(value).__name__}")
+    if value.ndim != ndim or len(value) != len(h) or value.numel() == 0:
+        shape = "(batch,)" if ndim == 1 else "(batch, types)"
+        raise ValueError(
+            f"{name} must have shape {shape} with batch = {len(h)}, not {tuple(value.shape)}"
+        )
+    if value.dtype == torch.bool:
+        return value
+    bad = (value != 0) & (value != 1)
+    if bool(bad.any()):
+        where = bad.nonzero()[0].tolist()
+        raise ValueError(f"{name}{where} is {value[tuple(where)].item()}; only 0 and 1 are allowed")
+    return value == 1
+
+
+def label_counts(value: Tensor, labels: Sequence[int], h: Tensor) -> Tensor:
+    """``counts`` as whole numbers from 0 to the labels of each type, one row for each margin.
+
+    Raises:
+        ValueError: no tensor, another shape, or an entry that is no such number.
+    """
+    import torch
+
+    shape = (len(h), len(labels))
+    if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
+        got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"counts must be a tensor of shape (batch, types) = {shape}, not {got}")
+    top = torch.tensor(labels, device=value.device)
+    bad = ~((value >= 0) & (value <= top) & (value == torch.round(value)))
+    if bool(bad.any()):
+        i, u = bad.nonzero()[0].tolist()
+        raise ValueError(
+            f"counts[{i}, {u}] is {value[i, u].item()}; "
+            f"whole numbers from 0 to labels[{u}] = {labels[u]} are allowed"
+        )
+    return value.to(torch.int64)
+
+
+def reduce(loss: Tensor, reduction: str) -> Tensor:
+    """The mean over the batch, or the losses as they are.
+
+    Raises:
+        ValueError: ``reduction`` is neither "mean" nor "none".
+    """
+    if reduction not in ("mean", "none"):
+        raise ValueError(f"reduction is {reduction!r}; it must be 'mean' or 'none'")
+    return loss.mean() if reduction == "mean" else loss

@@ -40,15 +40,17 @@ def ranking(values: ArrayLike, tolerance: float = 1e-12) -> list[list[int]]:
 
     Returns:
         Groups of indices, best first.
+
+    Raises:
+        ValueError: values are not finite, or tolerance is NaN or negative.
     """
     v = checks.array("values", values, 1)
-    groups: list[list[int]] = []
-    for i in np.argsort(-v, kind="stable"):
-        if groups and v[groups[-1][-1]] - v[i] <= tolerance:
-            groups[-1].append(int(i))
-        else:
-            groups.append([int(i)])
-    return [sorted(group) for group in groups]
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}; it must not be negative")
+    order = np.argsort(-v, kind="stable")
+    with np.errstate(over="ignore"):
+        new = np.flatnonzero(v[order][:-1] - v[order][1:] > tolerance) + 1
+    return [sorted(group.tolist()) for group in np.split(order, new)]
 
 
 def same_order(a: ArrayLike, b: ArrayLike, tolerance: float = 1e-9) -> bool:

@@ -10,7 +10,7 @@ from scipy.special import expit
 from hetlib import checks
 from hetlib.borda.counts import normalized_borda_count
 from hetlib.checks import Array
-from hetlib.core.newton import PairLoss, minimise_pairwise
+from hetlib.core.newton import PairLoss, minimise, minimise_pairwise
 from hetlib.core.policies import optimal_policy
 
 
@@ -31,8 +31,8 @@ def dpo_loss(pairwise: Array) -> PairLoss:
     """The expected DPO loss of each pair, Eq. (6), with its derivatives in the margin."""
 
     def loss(H: Array) -> tuple[Array, Array, Array]:
-        q = expit(H)
-        return pairwise * np.logaddexp(0, -H), -pairwise * expit(-H), pairwise * q * (1 - q)
+        lost = pairwise * expit(-H)  # 1 - expit(H) would lose the digits of rare losses
+        return pairwise * np.logaddexp(0, -H), -lost, lost * expit(H)
 
     return loss
 
@@ -52,14 +52,16 @@ def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
 
     Raises:
         ValueError: malformed arguments, or preferences so one-sided that no finite optimum
-            exists (some set of responses never loses to the rest).
+            exists (some set of responses never loses to the rest, or too rarely for a float).
         ConvergenceError: the solver failed.
     """
     P = checks.pairwise(pairwise)
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
     _require_finite_optimum("pairwise", P)
-    borda = P @ D
-    start = np.log(borda / (1 - borda))
+    D = np.maximum(D, 1e-150)  # a response drawn more rarely moves no other one's reward
+    if _components(np.where(P * np.outer(D, D) > 1e-290, P, 0.0))[0] > 1:
+        raise ValueError("pairwise and sampling hold wins too rare for a float: below 1e-290")
+    start = np.log(np.maximum(P @ D, 1e-300) / np.maximum(D @ P, 1e-300))
     return minimise_pairwise(dpo_loss(P), D, start)
 
 
@@ -78,12 +80,19 @@ def has_finite_optimum(wins: ArrayLike) -> bool:
     Raises:
         ValueError: wins is not square, not finite, or has a negative entry.
     """
-    groups, _ = connected_components(checks.counts("wins", wins) > 0, connection="strong")
-    return bool(groups == 1)
+    return _components(checks.counts("wins", wins))[0] == 1
+
+
+def _components(wins: Array) -> tuple[int, Array]:
+    """The sets of responses that have beaten one another, directly or through others."""
+    if np.count_nonzero(wins > 0) - np.count_nonzero(wins.diagonal() > 0) == wins.size - len(wins):
+        return 1, np.zeros(len(wins))  # the usual case, seen at once
+    groups, group = connected_components(wins > 0, directed=True, connection="strong")
+    return int(groups), group
 
 
 def _require_finite_optimum(name: str, wins: Array) -> None:
-    groups, group = connected_components(wins > 0, directed=True, connection="strong")
+    groups, group = _components(wins)
     if groups == 1:
         return
     # A set that loses to nobody outside it comes first in the order of the components.
@@ -98,17 +107,18 @@ def _require_finite_optimum(name: str, wins: Array) -> None:
     )
 
 
-def fit_dpo(wins: ArrayLike) -> Array:
-    """The reward that DPO induces on a finite sample: the exact minimiser of Eq. (6).
+def bradley_terry(wins: ArrayLike) -> Array:
+    """The Bradley-Terry fit of counts, which is the reward that DPO induces on that sample.
 
-    Only how often each response beat each other one matters, in which order does not; a
-    response compared with itself (the diagonal) tells nothing.
+    Maximum likelihood: the exact minimiser of Eq. (6) on a finite sample. Only how often each
+    response beat each other one matters, in which order does not; a response compared with
+    itself (the diagonal) tells nothing.
 
     Args:
         wins: How often y_i beat y_j, shape (responses, responses); real weights are allowed.
 
     Returns:
-        Induced rewards, mean zero, shape (responses,).
+        Rewards in units of log-odds, mean zero, shape (responses,).
 
     Raises:
         ValueError: malformed counts, or no finite optimum (see :func:`has_finite_optimum`).
@@ -117,9 +127,16 @@ def fit_dpo(wins: ArrayLike) -> Array:
     W = checks.counts("wins", wins)
     np.fill_diagonal(W, 0.0)
     _require_finite_optimum("wins", W)
-    k = len(W)
-    # Scaled so that sum_ij D_i D_j loss_ij, with D uniform, is the mean loss of the sample.
-    return minimise_pairwise(dpo_loss(W * (k**2 / (W.sum() or 1.0))), np.full(k, 1 / k))
+    if len(W) == 1:
+        return np.zeros(1)
+    W /= W.max()
+    if _components(W)[0] > 1:
+        raise ValueError("wins holds counts that differ by more than a factor of 1e308")
+    return minimise(dpo_loss(W), np.log(W.sum(axis=1) / W.sum(axis=0)))
+
+
+#: The same under the name of what it is to alignment: DPO on a finite sample.
+fit_dpo = bradley_terry
 
 
 def dpo_policy(

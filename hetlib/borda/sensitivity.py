@@ -41,23 +41,26 @@ class RankingChange:
 def _settings(responses: int, support: float, margin: float) -> None:
     if responses < 2:
         raise ValueError("pairwise has 1 response; a ranking needs at least 2")
-    if not 0 <= support < 1 / responses:
+    if not checks.non_negative("support", support) < 1 / responses:
         raise ValueError(
             f"support is {support}; it must be at least 0 and below 1/{responses}, the uniform mass"
         )
-    if not (np.isfinite(margin) and margin >= 0):
-        raise ValueError(f"margin is {margin}; it must be finite and not negative")
+    checks.non_negative("margin", margin)
 
 
 def _stack(pairwise: ArrayLike) -> Array:
-    P = np.asarray(pairwise, dtype=np.float64)
-    if P.ndim == 2:
+    try:
+        axes = np.ndim(pairwise)
+    except ValueError:  # ragged, which the check says in words
+        axes = 2
+    P = checks.array("pairwise", pairwise, axes)
+    if axes == 2:
         return checks.pairwise(P)
-    if P.ndim < 2 or P.shape[-1] != P.shape[-2]:
+    if axes < 2 or P.shape[-1] != P.shape[-2]:
         raise ValueError(f"pairwise must have shape (..., n, n), not {P.shape}")
-    gap = abs(P + P.swapaxes(-1, -2) - 1)
-    if not (np.isfinite(P).all() and (P >= 0).all() and (gap <= 1e-9).all()):
-        where = [int(k) for k in np.argwhere(~((P >= 0) & (gap <= 1e-9)))[0]]
+    bad = ~((P >= 0) & (abs(P + P.swapaxes(-1, -2) - 1) <= 1e-9))
+    if bad.any():
+        where = [int(k) for k in np.argwhere(bad)[0]]
         raise ValueError(
             f"pairwise{where} breaks P[i, j] + P[j, i] = 1 with entries in [0, 1] "
             "(1/2 on the diagonal)"
@@ -140,22 +143,22 @@ def pair_change(
         ValueError: bad settings as for :func:`smallest_changes`, an index out of range, or
             i is not ahead of j.
     """
-    P = checks.pairwise(pairwise)
+    P, d = _pair(pairwise, i, j, support, margin)
+    tv = np.full(P.shape, np.inf)
+    tv[i, j] = _greedy(d, support, margin)
+    return _best(P, tv, support)
+
+
+def _pair(P: ArrayLike, i: int, j: int, support: float, margin: float) -> tuple[Array, Array]:
+    """The matrix, and the gap of a pair in which i is ahead, shape (responses,)."""
+    P = checks.pairwise(P)
     _settings(len(P), support, margin)
-    _ahead(P, i, j)
-    d = P[i] - P[j]
-    tv = float(_greedy(d, support, margin))
-    if np.isinf(tv):
-        return None
-    return RankingChange(tv, (int(i), int(j)), _witness(d, tv, support))
-
-
-def _ahead(P: Array, i: int, j: int) -> None:
     for name, k in (("i", i), ("j", j)):
-        if not 0 <= k < len(P):
+        if not 0 <= checks.whole(name, k) < len(P):
             raise ValueError(f"{name} is {k}; responses are numbered 0 to {len(P) - 1}")
-    if not P[i].mean() - P[j].mean() > TIE:
+    if not (d := P[i] - P[j]).mean() > TIE:
         raise ValueError(f"response {i} is not ahead of {j} under the uniform distribution")
+    return P, d
 
 
 def ranking_change(
@@ -185,18 +188,7 @@ def top_change(
     """The smallest change after which the first choice is no longer first.
 
     If several responses share the first place under the uniform distribution, one of the
-    others has to overtake one of them.
-
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses).
-        support: Least mass of each response.
-        margin: By how much the overtaking response must be ahead.
-
-    Returns:
-        The change with its witness, or None if there is none.
-
-    Raises:
-        ValueError: as for :func:`smallest_changes`.
+    others has to overtake one of them. Arguments and errors as for :func:`ranking_change`.
     """
     P = checks.pairwise(pairwise)
     return _best(P, _top_rows(P, smallest_changes(P, support, margin)), support)
@@ -234,7 +226,13 @@ def distances(
     Raises:
         ValueError: as for :func:`smallest_changes`.
     """
-    matrices = [np.asarray(P, dtype=np.float64) for P in pairwise]
+    matrices = []
+    for k, P in enumerate(pairwise):
+        try:
+            matrices.append(checks.pairwise(P))
+            _settings(len(matrices[k]), support, margin)
+        except ValueError as error:
+            raise ValueError(f"question {k}: {error}") from None
     sizes: NDArray[np.int64] = np.array([len(P) for P in matrices], dtype=np.int64)
     out = np.full(len(matrices), np.inf)
     for n in np.unique(sizes):
@@ -274,14 +272,13 @@ def linear_programme(
     """
     from scipy.optimize import linprog
 
-    P = checks.pairwise(pairwise)
+    P, d = _pair(pairwise, i, j, support, margin)
     n = len(P)
-    _settings(n, support, margin)
-    _ahead(P, i, j)
+    checks.non_negative("slack", slack)
     unit, zero = np.eye(n), np.zeros(n)
     programme: dict[str, Any] = {
         "c": np.concatenate([zero, np.full(n, 0.5)]),  # total variation from the slacks s
-        "A_ub": np.block([[-unit, -unit], [unit, -unit], [P[i] - P[j], zero]]),
+        "A_ub": np.block([[-unit, -unit], [unit, -unit], [d, zero]]),
         "b_ub": np.concatenate([np.full(n, -1 / n), np.full(n, 1 / n), [-margin]]),
         "A_eq": np.concatenate([np.ones(n), zero])[None],
         "b_eq": [1.0],

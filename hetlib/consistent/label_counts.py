@@ -18,22 +18,34 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp
 
 from hetlib.checks import Array
+from hetlib.consistent.expected import chances
+from hetlib.core.modular import rank_modulo
 from hetlib.core.newton import PairLoss
 
 Counts = NDArray[np.int64]
 
 #: More count vectors than this are not enumerated.
 LIMIT = 2**20
+#: Larger numbers of labels, and ratios of weights, are refused.
+LARGEST = 2**31 - 1
 
 
 def _whole(name: str, value: Sequence[int]) -> tuple[int, ...]:
-    numbers = tuple(value)
+    try:
+        numbers = tuple(value)
+    except TypeError as error:
+        raise ValueError(f"{name} is {value!r}; one entry a type is needed") from error
+    out = []
     for u, number in enumerate(numbers):
-        if int(number) != number or number < 1:
-            raise ValueError(f"{name}[{u}] is {number}; positive whole numbers are allowed")
+        try:
+            out.append(int(number))
+        except (TypeError, ValueError, OverflowError):
+            out.append(0)
+        if out[u] != number or out[u] < 1:
+            raise ValueError(f"{name}[{u}] is {number!r}; positive whole numbers are allowed")
     if not numbers:
         raise ValueError(f"{name} is empty; one entry a type is needed")
-    return tuple(int(number) for number in numbers)
+    return tuple(out)
 
 
 def quota(
@@ -49,13 +61,18 @@ def quota(
         The quota n, and m, the weights divided by their greatest common divisor.
 
     Raises:
-        ValueError: an entry that is not a positive whole number, or different lengths.
+        ValueError: an entry that is not a positive whole number or is too large, or different
+            lengths.
     """
     n = _whole("labels", labels)
     m = n if weights is None else _whole("weights", weights)
     if len(n) != len(m):
         raise ValueError(f"labels has {len(n)} entries and weights {len(m)}; one a type is needed")
-    return n, tuple(number // math.gcd(*m) for number in m)
+    m = tuple(number // math.gcd(*m) for number in m)
+    for name, numbers in (("labels", n), ("weights", m)):
+        if max(numbers) > LARGEST:
+            raise ValueError(f"{name} holds {max(numbers)}; at most {LARGEST} is allowed")
+    return n, m
 
 
 @dataclass(frozen=True)
@@ -133,11 +150,8 @@ class Quota:
         Raises:
             ValueError: z does not have one row a type, or has entries outside [0, 1].
         """
-        p = np.asarray(z, dtype=np.float64)
-        if p.ndim == 0 or len(p) != len(self.labels) or not ((p >= 0) & (p <= 1)).all():
-            raise ValueError(f"z must have shape ({len(self.labels)}, ...) and entries in [0, 1]")
         tables = []
-        for n, q in zip(self.labels, p, strict=True):
+        for n, q in zip(self.labels, chances(z, len(self.labels)), strict=True):
             k = np.arange(n + 1).reshape((-1,) + (1,) * q.ndim)
             binomial = np.array([math.comb(n, j) for j in range(n + 1)]).reshape(k.shape)
             tables.append(binomial * q**k * (1 - q) ** (n - k))
@@ -181,17 +195,18 @@ class Quota:
             z: Probability that a label of each type prefers y2, shape (types, ...).
 
         Returns:
-            1 / sum_u w_u^2 / (n_u z_u (1 - z_u)), shape (...).
+            1 / sum_u w_u^2 / (n_u z_u (1 - z_u)), shape (...); 0 where a type is certain.
         """
-        p = np.asarray(z, dtype=np.float64)
+        p = chances(z, len(self.labels))
         w = self.step / self.step.sum()
-        return np.asarray(1 / np.tensordot(w**2 / np.array(self.labels), 1 / (p * (1 - p)), axes=1))
+        with np.errstate(divide="ignore"):
+            spread = 1 / (p * (1 - p))
+        return np.asarray(1 / np.tensordot(w**2 / np.array(self.labels), spread, axes=1))
 
     def loss(self, observed: Array) -> PairLoss:
         """The conditional likelihood on probabilities or counts of every outcome.
 
-        The same as :func:`hetlib.consistent.losses.conditional`, summed, with two derivatives, for
-        ``newton.minimise_pairwise`` and ``newton.minimise_tables``.
+        The same as :func:`hetlib.consistent.losses.conditional`, summed, with two derivatives.
 
         Args:
             observed: How often each count vector was seen on the ordered pair in which y2 is
@@ -241,18 +256,3 @@ class Quota:
                 row *= powers[k[:, u]]
                 row %= prime
         return rank_modulo(rows, prime)
-
-
-def rank_modulo(matrix: Counts, prime: int) -> int:
-    """Rank of an integer matrix modulo a prime below 2^31, by elimination."""
-    M, rank = matrix % prime, 0
-    for column in range(M.shape[1]):
-        pivots = np.flatnonzero(M[rank:, column])
-        if len(pivots) == 0:
-            continue
-        M[[rank, rank + pivots[0]]] = M[[rank + pivots[0], rank]]
-        M[rank] = M[rank] * pow(int(M[rank, column]), -1, prime) % prime
-        below = M[rank + 1 :, column : column + 1]
-        M[rank + 1 :] = (M[rank + 1 :] - below * M[rank] % prime) % prime
-        rank += 1
-    return rank

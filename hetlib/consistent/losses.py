@@ -4,11 +4,12 @@ Every loss takes the margin of Eq. (15) from y1 to y2,
 
     h = beta log pi(y2) / pi_ref(y2) - beta log pi(y1) / pi_ref(y1),
 
-one number a comparison, and returns the mean over the batch, or with ``reduction="none"`` the
-loss of each comparison. A reward model is trained with the same losses: put r(y2) - r(y1) in
-the place of h.
+one number a comparison, shape (batch,), float32 or float64, and returns the mean over the whole
+batch, or with ``reduction="none"`` the loss of each comparison, shape (batch,). A reward model
+is trained with the same losses: put r(y2) - r(y1) in the place of h.
 
-All are finite with finite gradients for ``|h|`` up to 1e4 in float32.
+All are finite with finite gradients for ``|h|`` up to 1e4 in float32. A margin that is NaN is
+refused; an infinite one has its limit in the logistic losses and is refused by the others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hetlib import checks
+from hetlib.consistent import expected
+from hetlib.consistent.label_counts import quota
 from hetlib.extras import require
 
 require("torch")
@@ -24,29 +28,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from hetlib.consistent import label_counts, tensors
-
-#: Terms of the series in :class:`_TailIntegral`: each is at most half the one before.
-_TERMS = 60
-
 
 def dpo(h: Tensor, preferred: Tensor, reduction: str = "mean") -> Tensor:
-    """The DPO loss, Eq. (6).
+    """The DPO loss, Eq. (6): -log sigma(h) where y2 won, -log sigma(-h) where y1 did.
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         preferred: 1 where y2 won, 0 where y1 won, shape (batch,).
-        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
-
-    Returns:
-        Mean of -log sigma(h) over wins of y2 and -log sigma(-h) over wins of y1; a scalar.
+        reduction: "mean" or "none".
 
     Raises:
-        ValueError: wrong shapes or dtypes, labels other than 0 and 1, or an unknown reduction.
+        ValueError: wrong shapes or dtypes, a margin that is NaN, labels other than 0 and 1, or
+            an unknown reduction.
     """
-    h = tensors.margin(h)
-    won = tensors.binary("preferred", preferred, 1, h)
-    return tensors.reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
+    h = checks.margins(h, infinite=True)
+    won = checks.binary("preferred", preferred, 1, h)
+    return checks.reduce(-logsigmoid(torch.where(won, h, -h)), reduction)  # Eq. (6)
 
 
 def corrected(
@@ -76,18 +73,18 @@ def corrected(
         eps: Floor of the stabilised logarithm, log max(z, eps), of Section 5.1.
         clamp: Limit of ``|sigma''(h) V / 2|`` before it is multiplied by alpha. None: no limit,
             as in the paper; the released code has 0.1.
-        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+        reduction: "mean" or "none".
 
     Returns:
-        Mean negative log-likelihood; a scalar.
+        Negative log-likelihood.
 
     Raises:
-        ValueError: wrong shapes or dtypes, labels other than 0 and 1, a variance that is
-            negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0, or an unknown
-            reduction.
+        ValueError: wrong shapes or dtypes, a margin that is NaN, labels other than 0 and 1, a
+            variance that is negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0,
+            or an unknown reduction.
     """
-    h = tensors.margin(h)
-    won = tensors.binary("preferred", preferred, 1, h)
+    h = checks.margins(h, infinite=True)
+    won = checks.binary("preferred", preferred, 1, h)
     if not isinstance(variance, Tensor) or variance.shape != h.shape:
         shape = tuple(variance.shape) if isinstance(variance, Tensor) else type(variance).__name__
         raise ValueError(f"variance must be a tensor of shape {tuple(h.shape)}, not {shape}")
@@ -97,8 +94,8 @@ def corrected(
         raise ValueError(
             f"variance[{k}] is {variance[k].item()}; it must be non-negative and finite"
         )
-    alpha = tensors.number("alpha", alpha, positive=False)
-    if not 0 < eps < 1:
+    alpha = checks.non_negative("alpha", alpha)
+    if not 0 < (eps := checks.positive("eps", eps)) < 1:
         raise ValueError(f"eps is {eps}; it must lie strictly between 0 and 1")
 
     t = torch.where(won, h, -h)
@@ -106,19 +103,19 @@ def corrected(
     term = -0.5 * variance * torch.sigmoid(-t) * torch.tanh(t / 2)
     if clamp is not None:
         # |sigma term| <= clamp; where t < -40 the bound on term exceeds 1e16 and cannot bind
-        bound = tensors.number("clamp", clamp, positive=True) * (1 + torch.exp(-t.clamp(min=-40.0)))
+        bound = checks.positive("clamp", clamp) * (1 + torch.exp(-t.clamp(min=-40.0)))
         term = torch.maximum(torch.minimum(term, bound), -bound)
     factor = 1 + alpha * term
     positive = factor > 0
     # Logarithms are added, so that the gradient survives where sigma(t) rounds to 1.
     logz = logsigmoid(t) + torch.log(torch.where(positive, factor, 1.0))
     floor = torch.full_like(h, math.log(eps))
-    return tensors.reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
+    return checks.reduce(-torch.maximum(torch.where(positive, logz, floor), floor), reduction)
 
 
 def _unanimous(votes: Tensor, h: Tensor) -> tuple[Tensor, Tensor, int]:
     """Where all types chose y2, where all chose y1, and the number of types."""
-    o = tensors.binary("votes", votes, 2, h)
+    o = checks.binary("votes", votes, 2, h)
     return o.all(dim=1), ~o.any(dim=1), o.shape[1]
 
 
@@ -127,26 +124,24 @@ def agreement(
 ) -> Tensor:
     """The consistent loss of Proposition 6.1: DPO at temperature ``1 / |U|`` on unanimous votes.
 
-    With one type it is the DPO loss.
+    With one type it is the DPO loss. As in Eq. (17), a comparison with disagreement counts 0.
 
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
         as_released: Score the votes for y1 by ``sigma(|U| (1 - h))``, as the released code does,
             where the proposition has ``sigma(-|U| h)``. Not consistent; for comparison only.
-        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
-
-    Returns:
-        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
+        reduction: "mean" or "none".
 
     Raises:
-        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
+        ValueError: wrong shapes or dtypes, a margin that is NaN, votes other than 0 and 1, or an
+            unknown reduction.
     """
-    h = tensors.margin(h)
+    h = checks.margins(h, infinite=True)
     ones, zeros, types = _unanimous(votes, h)
     t = torch.where(ones, h, 1 - h if as_released else -h)
     loss = -logsigmoid(types * t)  # Prop. 6.1
-    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+    return checks.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
 
 
 class _TailIntegral(torch.autograd.Function):
@@ -172,47 +167,19 @@ class _TailIntegral(torch.autograd.Function):
 
 
 def tail_integral(h: Tensor, types: int) -> Tensor:
-    r"""-I(sigma(h)) of Proposition B.3 in closed form, for every number of types K.
-
-    With v = 1/t - 1 the integral becomes, for q = exp(-h),
-
-        -I(sigma(h)) = int_0^q v^K / (1 + v)^2 dv
-                     = K [(-1)^{K-1} log(1+q) + sum_{j=1}^{K-1} (-1)^{K-1-j} q^j / j]
-                       - q^K / (1+q).
-
-    For h >= 0 the sum cancels; there the same number is q^{K-1} s^2 / (K+1) times the
-    hypergeometric series sum_n (2)_n / (K+2)_n s^n with s = sigma(-h) <= 1/2, whose terms
-    are all positive.
+    """-I(sigma(h)) of Proposition B.3: :func:`hetlib.consistent.expected.tail_integral` in torch.
 
     Args:
-        h: Margin, float64, any shape. The value grows like exp(-(K-1) h).
+        h: Margin, float64, any shape.
         types: The number of types K >= 1.
 
-    Returns:
-        -I(sigma(h)) >= 0, the shape of h.
-
     Raises:
-        ValueError: h is not float64, or types is not a positive integer.
+        ValueError: h is not float64, or types is not a positive whole number.
     """
     if h.dtype != torch.float64:
         raise ValueError(f"h must be float64, not {h.dtype}")
-    if not isinstance(types, int) or types < 1:
-        raise ValueError(f"types is {types!r}; it must be a positive integer")
-    K = types
-    s = torch.sigmoid(-h.clamp(min=0.0))
-    series = term = torch.ones_like(s)
-    for n in range(_TERMS):
-        term = term * s * ((2 + n) / (K + 2 + n))
-        series = series + term
-    right = torch.exp(-(K - 1) * h.clamp(min=0.0)) * s**2 * series / (K + 1)
-
-    g = h.clamp(max=0.0)
-    left = (-1.0) ** (K - 1) * -logsigmoid(g)
-    for j in range(1, K):
-        left = left + (-1.0) ** (K - 1 - j) * torch.exp(-j * g) / j
-    # q^K / (1 + q) = q^{K-1} sigma(-h)
-    left = K * left - torch.exp(-(K - 1) * g) * torch.sigmoid(-g)
-    return torch.where(h >= 0, right, left)
+    value: Tensor = expected.tail_integral(h, types, torch)
+    return value
 
 
 def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
@@ -226,15 +193,16 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     Args:
         h: Margin of Eq. (15) from y1 to y2, shape (batch,).
         votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
-        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+        reduction: "mean" or "none".
 
     Returns:
-        Mean over the whole batch, as in Eq. (17); a comparison with disagreement counts 0.
+        As :func:`agreement`: a comparison with disagreement counts 0.
 
     Raises:
-        ValueError: wrong shapes or dtypes, votes other than 0 and 1, or an unknown reduction.
+        ValueError: wrong shapes or dtypes, a margin that is not finite, votes other than 0 and
+            1, or an unknown reduction.
     """
-    h = tensors.margin(h)
+    h = checks.margins(h)
     ones, zeros, types = _unanimous(votes, h)
     t = torch.where(ones, h, -h)
     # A factor of 1e12 below the largest number: room for the tangent and the sum of a batch
@@ -243,7 +211,7 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     slope = (p + p ** (1 - types)) / (1 + p) ** 2  # -d loss / dt at t = -limit
     loss: Tensor = _TailIntegral.apply(t.clamp(min=-limit), types)  # type: ignore[no-untyped-call]
     loss = loss + slope * (-limit - t).clamp(min=0.0)
-    return tensors.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
+    return checks.reduce(torch.where(ones | zeros, loss, 0.0), reduction)
 
 
 def conditional(
@@ -269,18 +237,18 @@ def conditional(
         labels: Number of labels of each type on each pair, n_u >= 1, shape (types,).
         weights: Masses of the types, as whole numbers in the right ratio, shape (types,).
             None: as ``labels``.
-        reduction: "mean", or "none" for the loss of each comparison, shape (batch,).
+        reduction: "mean" or "none".
 
     Returns:
-        Mean of -log Pr(k | class) over the whole batch.
+        -log Pr(k | class).
 
     Raises:
-        ValueError: wrong shapes or dtypes, counts outside 0 to n_u, labels or weights that
-            are not positive whole numbers, or an unknown reduction.
+        ValueError: wrong shapes or dtypes, a margin that is not finite, counts outside 0 to n_u,
+            labels or weights that are not positive whole numbers, or an unknown reduction.
     """
-    h = tensors.margin(h)
-    n, m = label_counts.quota(labels, weights)
-    k = tensors.counts("counts", counts, n, h)
+    h = checks.margins(h)
+    n, m = quota(labels, weights)
+    k = checks.label_counts(counts, n, h)
     top, step = k.new_tensor(n), k.new_tensor(m)
     J = min(a // b for a, b in zip(n, m, strict=True))
     s = torch.arange(-J, J + 1, device=k.device)
@@ -294,4 +262,4 @@ def conditional(
     # Differences from the count that was seen: its own term is exp(0), so nothing overflows
     ratio = (log_binomial(member) - log_binomial(k)[:, None]).to(h.dtype)
     terms = torch.where(inside, ratio + (s * sum(m)) * h[:, None], -torch.inf)
-    return tensors.reduce(torch.logsumexp(terms, dim=1), reduction)
+    return checks.reduce(torch.logsumexp(terms, dim=1), reduction)

@@ -28,7 +28,9 @@ def optimal_policy(
     """
     r = checks.array("reward", reward, 1)
     ref = checks.distribution("reference", reference, len(r), full_support=True)
-    return np.exp(log_softmax(np.log(ref) + r / checks.positive("beta", beta)))  # Eq. (3)
+    with np.errstate(over="ignore"):  # to -inf, which is a probability of zero
+        gap = (r - r.max()) / checks.positive("beta", beta)
+    return np.exp(log_softmax(np.log(ref) + gap))  # Eq. (3)
 
 
 def induced_reward(
@@ -43,12 +45,17 @@ def induced_reward(
 
     Returns:
         beta log pi(y) / pi_ref(y), less its mean, shape (responses,).
+
+    Raises:
+        ValueError: distributions without full support, beta <= 0 or so large that the reward
+            overflows.
     """
     pi = checks.array("policy", policy, 1)
     pi = checks.distribution("policy", pi, len(pi), full_support=True)
     ref = checks.distribution("reference", reference, len(pi), full_support=True)
-    s = checks.positive("beta", beta) * (np.log(pi) - np.log(ref))
-    return s - s.mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        s = checks.positive("beta", beta) * (np.log(pi) - np.log(ref))
+        return _finite("reward", beta, s - s.mean())
 
 
 def objective(
@@ -67,10 +74,22 @@ def objective(
 
     Returns:
         E_pi[r] - beta KL(pi; pi_ref).
+
+    Raises:
+        ValueError: arguments that are no distribution, not finite or do not fit, or a beta so
+            large that the value overflows.
     """
     r = checks.array("reward", reward, 1)
     pi = checks.distribution("policy", policy, len(r))
-    return float(pi @ r - checks.positive("beta", beta) * kl_divergence(pi, reference))
+    with np.errstate(over="ignore"):
+        value = pi @ r - np.float64(checks.positive("beta", beta)) * kl_divergence(pi, reference)
+    return float(_finite("value", beta, value))
+
+
+def _finite(name: str, beta: float, value: Array) -> Array:
+    if not np.isfinite(value).all():
+        raise ValueError(f"beta is {beta}; the {name} is too large for a float")
+    return value
 
 
 def kl_divergence(p: ArrayLike, q: ArrayLike | None = None) -> float:

@@ -16,7 +16,7 @@ from scipy.special import logsumexp, softmax
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.consistent.label_counts import rank_modulo
+from hetlib.core.modular import rank_modulo
 from hetlib.mixture.rankings import Choices, Rankings
 
 Menu = tuple[int, ...]

@@ -22,7 +22,7 @@ from hetlib.ring.fits import (
     distances,
     fit_agreement,
     fit_corrected,
-    fit_dpo,
+    fit_dpo_tables,
     fit_integral,
     fit_ipo,
     fit_personalised,
@@ -176,7 +176,7 @@ def fit_many(
         return fit_personalised(
             draw_wins_by_type(*args), environment.centred().weights, ridge
         ).policy
-    return (fit_dpo if kind == "dpo" else fit_ipo)(draw_wins(*args), ridge).policy
+    return (fit_dpo_tables if kind == "dpo" else fit_ipo)(draw_wins(*args), ridge).policy
 
 
 def learning_curves(

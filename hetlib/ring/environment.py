@@ -17,7 +17,7 @@ from hetlib import checks
 from hetlib.borda.counts import normalized_borda_count
 from hetlib.borda.optima import dpo_reward
 from hetlib.checks import Array
-from hetlib.consistent.pair_losses import agreement_loss, integral_loss, shifted_agreement_loss
+from hetlib.consistent.expected import agreement_loss, integral_loss, shifted_agreement_loss
 from hetlib.core.labels import Bits, Indices
 from hetlib.core.newton import minimise_pairwise
 from hetlib.core.policies import optimal_policy

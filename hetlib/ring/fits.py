@@ -20,9 +20,8 @@ from scipy.special import softmax
 from hetlib import checks
 from hetlib.borda.optima import dpo_loss, ipo_loss
 from hetlib.checks import Array
-from hetlib.consistent.pair_losses import agreement_loss, integral_loss, shifted_agreement_loss
-from hetlib.core.newton import PairLoss
-from hetlib.core.newton import minimise_tables as minimise_tables
+from hetlib.consistent.expected import agreement_loss, integral_loss, shifted_agreement_loss
+from hetlib.core.newton import PairLoss, minimise
 from hetlib.linked.corrected import Correction
 from hetlib.linked.moments import JointMoments, moments_from_counts
 from hetlib.ring.environment import RingComparisons, RingEnvironment
@@ -127,12 +126,10 @@ class Fit:
 
 
 def _fit(loss: PairLoss, counts: Array, ridge: float, start: Array | None = None) -> Fit:
-    tables, n = counts.shape[0], counts.shape[-1]
-    total = counts.sum(axis=(1, 2))
-    return Fit(minimise_tables(loss, (tables, n), total, ridge, start))
+    return Fit(minimise(loss, np.zeros(counts.shape[:2]) if start is None else start, ridge))
 
 
-def fit_dpo(wins: Array, ridge: float = 0.1) -> Fit:
+def fit_dpo_tables(wins: Array, ridge: float = 0.1) -> Fit:
     """DPO, Eq. (6), on win counts of shape (tables, n, n)."""
     return _fit(dpo_loss(wins), wins, ridge)
 
@@ -160,7 +157,7 @@ def fit_corrected(
         ridge: Weight of the squared rewards.
     """
     correction = Correction(alpha, choice_variance=moments.choice_variance)
-    fit = fit_dpo(wins, ridge)
+    fit = fit_dpo_tables(wins, ridge)
     for strength in np.linspace(0, alpha, 1 + int(np.ceil(2 * alpha)))[1:]:
         loss = replace(correction, alpha=float(strength)).weighted(wins)
         fit = _fit(loss, wins, ridge, fit.reward)
@@ -192,7 +189,7 @@ def fit_personalised(wins_by_type: Array, weights: ArrayLike, ridge: float = 0.1
         ridge: Weight of the squared rewards of each type.
     """
     w = checks.distribution("weights", weights, len(wins_by_type))
-    rewards = np.array([fit_dpo(wins, ridge).reward for wins in wins_by_type])
+    rewards = np.array([fit_dpo_tables(wins, ridge).reward for wins in wins_by_type])
     return Fit(np.einsum("u,utn->tn", w, rewards))
 
 

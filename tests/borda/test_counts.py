@@ -190,3 +190,14 @@ def test_small_margins_count() -> None:
     assert counts.condorcet_winner(P) == 1
     assert counts.copeland(P) == [1]
     assert counts.kemeny(P) == [1]
+
+
+@pytest.mark.parametrize(("lead", "tied"), [(0.0, True), (4e-10, True), (4e-9, False)])
+def test_ties_are_within_the_stated_tolerance(lead: float, tied: bool) -> None:
+    """Three tenths one by one are not 0.3 in floats; leads above TIE = 1e-9 decide."""
+    rewards = np.eye(4)[[0, 0, 0, 1, 2, 3]]
+    weights = [0.1, 0.1, 0.1, 0.3 + lead, 0.2 - lead, 0.2]
+    assert counts.plurality(Population(rewards, weights)) == ([0, 1] if tied else [1])
+    P = np.array([[0.5, 0.5 - lead / 2], [0.5 + lead / 2, 0.5]])
+    assert counts.condorcet_winner(P) == (None if tied else 1)
+    assert counts.copeland(P) == counts.kemeny(P) == ([0, 1] if tied else [1])

@@ -253,7 +253,7 @@ def test_variance_of_a_utility_ends_at_ten() -> None:
 def test_ridge_is_a_tenth() -> None:
     """Two responses: the slope of the loss at the fit is the ridge's, by hand."""
     wins = np.array([[0.0, 30.0], [10.0, 0.0]])
-    reward = fits.fit_dpo(wins[None], RIDGE).reward[0]
+    reward = fits.fit_dpo_tables(wins[None], RIDGE).reward[0]
     h = reward[0] - reward[1]
     slope = 30 * (1 - 1 / (1 + np.exp(-h))) - 10 / (1 + np.exp(-h))
     assert slope == pytest.approx(0.1 * reward[0], abs=1e-6)

@@ -174,6 +174,24 @@ def test_information(labels: list[int], weights: list[int] | None) -> None:
         assert q.information(z) <= q.information_bound(z) * (1 + 1e-12)
 
 
+@pytest.mark.parametrize(("labels", "weights"), [*QUOTAS, ([3, 5], [5, 3]), ([1, 4], [1, 1])])
+def test_information_bound_is_that_of_all_labels(
+    labels: list[int], weights: list[int] | None
+) -> None:
+    """1 / (w' F^-1 w): F from the scores of every count vector, w the masses, not the labels."""
+    q, rng, e = Quota(labels, weights), np.random.default_rng(2), 1e-5
+    mass = np.array(weights or labels) / sum(weights or labels)
+    for a in rng.normal(size=(3, len(labels))):
+        p = q.probabilities(expit(a))
+        up, down = (
+            np.log([q.probabilities(expit(b)) for b in a + sign * e * np.eye(len(a))])
+            for sign in (1, -1)
+        )
+        score = (up - down) / (2 * e)
+        inverse = np.linalg.inv((p * score) @ score.T)
+        assert q.information_bound(expit(a)) == pytest.approx(1 / (mass @ inverse @ mass), rel=1e-6)
+
+
 @pytest.mark.parametrize("step", [[1, 1], [1, 1, 1], [2, 1]])
 def test_information_per_label_grows(step: list[int]) -> None:
     a = np.random.default_rng(7).normal(scale=1.5, size=(len(step), 20))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hetlib.borda.optima import fit_dpo as fit_one
+from hetlib.borda.optima import bradley_terry as fit_one
 from hetlib.borda.optima import ipo_policy
 from hetlib.core.labels import Linked
 from hetlib.linked.corrected import Correction, corrected_reward
@@ -32,7 +32,7 @@ from hetlib.ring.fits import (
     distances,
     fit_agreement,
     fit_corrected,
-    fit_dpo,
+    fit_dpo_tables,
     fit_integral,
     fit_ipo,
     fit_personalised,
@@ -101,7 +101,7 @@ def _as_pairs(data: RingComparisons) -> Linked:
 
 def test_all_prompts_at_once_agree_with_one_at_a_time() -> None:
     wins = win_counts(_sample())
-    together = fit_dpo(wins, ridge=0.0).reward
+    together = fit_dpo_tables(wins, ridge=0.0).reward
     for x in range(8):
         assert together[x] == pytest.approx(fit_one(wins[x]), abs=1e-7)
 
@@ -110,7 +110,7 @@ def test_exact_counts_give_the_exact_optimum() -> None:
     size = 1e9  # as good as infinite: the ridge vanishes beside it
     P, A = RING.pairwise()[None] * size, RING.unanimous()[None] * size
     cases = {
-        "dpo": fit_dpo(P),
+        "dpo": fit_dpo_tables(P),
         "agreement": fit_agreement(A, 3),
         "agreement as released": fit_shifted_agreement(A / 2, A / 2, 3),
         "integral": fit_integral(A, 3),
@@ -198,7 +198,7 @@ def test_network_and_direct_route_agree() -> None:
     assert votes is not None
     wins = win_counts(anonymous)
     direct = [
-        fit_dpo(wins),
+        fit_dpo_tables(wins),
         fit_agreement(sum(unanimous_counts(votes)), 3),  # type: ignore[arg-type]
         fit_corrected(wins, RING.moments(), 1.0),
     ]

@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 
 from hetlib.borda.optima import dpo_policy, ipo_loss
 from hetlib.checks import Array
-from hetlib.consistent.pair_losses import agreement_loss, integral_loss, shifted_agreement_loss
+from hetlib.consistent.expected import agreement_loss, integral_loss, shifted_agreement_loss
 from hetlib.core.newton import PairLoss
 from hetlib.core.policies import objective
 from hetlib.linked.moments import exact_moments

@@ -33,7 +33,7 @@ def off_diagonal(counts: Array) -> int:
 def dpo(labels: LabelSet) -> Result:
     """DPO on anonymous labels, Eq. (6)."""
     wins = labels.anonymous
-    policy = fits.fit_dpo(wins[None], RIDGE).policy[0]
+    policy = fits.fit_dpo_tables(wins[None], RIDGE).policy[0]
     return Result(policy, labels.size, off_diagonal(wins), len(policy))
 
 
@@ -62,15 +62,14 @@ def correction_path(
         Rewards, shape (n,), by strength; 0 is always among them.
     """
     correction = Correction(1.0, choice_variance=moments.choice_variance)
-    reward = fits.fit_dpo(wins[None], RIDGE).reward
+    reward = fits.fit_dpo_tables(wins[None], RIDGE).reward
     found, last = {0.0: reward[0]}, 0.0
     for strength in strengths:
         try:
             # Steps of at most one half, as everywhere in the book.
             for alpha in np.linspace(last, strength, 1 + int(np.ceil(2 * (strength - last))))[1:]:
                 loss = replace(correction, alpha=float(alpha)).weighted(wins[None])
-                scale = np.array([wins.sum()])
-                reward = newton.minimise_tables(loss, reward.shape, scale, RIDGE, reward, 1e-8, 100)
+                reward = newton.minimise(loss, reward, RIDGE, 1e-8, 100)
         except ConvergenceError:
             break
         found[strength], last = reward[0], strength
@@ -164,9 +163,7 @@ def conditional(labels: LabelSet, each: int) -> Result:
     """The conditional loss of chapter 11 with ``each`` labels of every type on a pair."""
     quota, seen = labels.votes(each)
     n = seen.shape[-1]
-    scale = np.array([seen.sum()])
-    loss = quota.loss(seen[:, None])
-    reward = newton.minimise_tables(loss, (1, n), scale, RIDGE)[0]
+    reward = newton.minimise(quota.loss(seen), np.zeros(n), RIDGE)
     used = off_diagonal(seen[quota.speaks].sum(axis=0)) * quota.total
     return Result(np.asarray(softmax(reward)), round(seen.sum()) * quota.total, used, n)
 

@@ -59,7 +59,7 @@ def random_strength(wins: Array, ridge: float = RIDGE) -> tuple[Array, float]:
         value = -(W * np.log(p)).sum() + ridge / 2 * s @ s
         return value / total, np.append(gradient, -(W / p * turn).sum()) / total
 
-    start = fits.fit_dpo(W[None], ridge).reward[0]
+    start = fits.fit_dpo_tables(W[None], ridge).reward[0]
     bounds = [(None, None)] * len(W) + [(0.0, WIDEST_STRENGTH)]
     found = lowest(loss, [np.append(start, tau) for tau in (0.2, 1.0)], bounds)
     return found[:-1] - found[:-1].mean(), float(found[-1])
@@ -103,7 +103,7 @@ def mean_and_variance(wins: Array, ridge: float = RIDGE) -> tuple[Array, Array]:
         g_variance = by_variance.sum(axis=1) + by_variance.sum(axis=0)
         return value / total, (np.concatenate([g_mean, g_variance]) + ridge * x) / total
 
-    start = fits.fit_dpo(W[None], ridge).reward[0]
+    start = fits.fit_dpo_tables(W[None], ridge).reward[0]
     bounds = [(None, None)] * n + [(0.0, WIDEST_UTILITY)] * n
     starts = [np.concatenate([start, np.full(n, v)]) for v in (0.1, 2.0)]
     found = lowest(loss, starts, bounds)

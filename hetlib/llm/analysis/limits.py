@@ -11,21 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from hetlib import checks
+from hetlib.borda.optima import dpo_loss
 from hetlib.checks import Array
+from hetlib.core.newton import minimise
 from hetlib.llm.data.agreement import true_margins
 from hetlib.llm.data.labels import differences, label_probability
 from hetlib.llm.data.lengths import LIMIT, check_lengths
 
 Index = NDArray[np.int64]
-
-TOLERANCE = 1e-12  # of the last step's gain, a pair
-STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ def fit_lengths(
         part, step = np.zeros(len(values), dtype=np.int64), smoothness / np.diff(values)
     else:
         part, step = _parts(values, i, j, wins, losses), np.zeros(len(values) - 1)
-    return LengthFunction(values, _newton(i, j, wins, losses, step, part), part)
+    return LengthFunction(values, _scores(i, j, wins, losses, step, part), part)
 
 
 def population_limit(lengths: ArrayLike, kind: str, limit: int = LIMIT) -> LengthFunction:
@@ -197,37 +195,19 @@ def _parts(values: Array, i: Index, j: Index, wins: Array, losses: Array) -> Ind
     return np.asarray(part, dtype=np.int64)
 
 
-def _newton(i: Index, j: Index, wins: Array, losses: Array, step: Array, part: Index) -> Array:
-    """Damped Newton on the summed loss; one constant for each part is set to mean zero."""
-    m, total = len(part), wins + losses
-    scale = max(total.sum(), 1.0)
-    level = (part[:, None] == part) / np.bincount(part)[part]  # projects on the constants
+def _scores(i: Index, j: Index, wins: Array, losses: Array, step: Array, part: Index) -> Array:
+    """The minimum of the summed loss, of mean zero in each part."""
+    m = len(part)
+    W, smooth = np.zeros((2, m, m))
+    W[j, i], W[i, j] = wins, losses
     k = np.arange(m - 1)
+    smooth[k + 1, k] = step
+    fit = dpo_loss(W)
 
-    def loss(s: Array) -> float:
-        h = s[j] - s[i]
-        fit = wins @ np.logaddexp(0, -h) + losses @ np.logaddexp(0, h)
-        return float(fit + 0.5 * step @ np.diff(s) ** 2)
+    def loss(H: Array) -> tuple[Array, Array, Array]:
+        value, slope, curve = fit(H)
+        return value + smooth / 2 * H**2, slope + smooth * H, curve + smooth
 
-    s = np.zeros(m)
-    value = loss(s)
-    for _ in range(STEPS):
-        q = expit(s[j] - s[i])
-        g, push = total * q - wins, step * np.diff(s)
-        slope: Array = np.bincount(j, g, m).astype(np.float64) - np.bincount(i, g, m)
-        slope[1:] += push
-        slope[:-1] -= push
-        H = level * scale / m
-        for a, b, c in ((i, j, total * q * (1 - q)), (k, k + 1, step)):
-            np.add.at(H, (np.r_[a, b], np.r_[b, a]), -np.r_[c, c])
-            np.add.at(H, (np.r_[a, b], np.r_[a, b]), np.r_[c, c])
-        move = cho_solve(cho_factor(H), slope)
-        gain = float(slope @ move)  # twice what the quadratic model promises
-        if gain <= TOLERANCE * scale:  # convergence is quadratic: this step is the last
-            s = s - move
-            return np.asarray(np.round(s - level @ s, 9))  # so that equal rewards are equal
-        size = 1.0
-        while (new := loss(s - size * move)) > value - 1e-4 * size * gain:
-            size /= 2
-        s, value = s - size * move, new
-    raise RuntimeError(f"Newton's method did not converge in {STEPS} steps")
+    s = minimise(loss, np.zeros(m))
+    s -= (np.bincount(part, s) / np.bincount(part))[part]
+    return np.asarray(np.round(s, 9))  # so that equal rewards are equal
