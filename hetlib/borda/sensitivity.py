@@ -283,12 +283,11 @@ def linear_programme(
         "A_eq": np.concatenate([np.ones(n), zero])[None],
         "b_eq": [1.0],
         "bounds": [(support, None)] * n + [(slack, None)] * n,
-        "method": "highs",
     }
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    result = linprog(**programme, options=tight)
-    if result.status == 4:  # nearly infeasible: no answer within these tolerances
-        result = linprog(**programme)
+    result = linprog(**programme, method="highs", options=tight)
+    if result.status == 4:  # the simplex sometimes ends with "unknown" where nothing is feasible
+        result = linprog(**programme, method="highs-ipm")
     if result.status == 2:
         return None
     if result.status != 0:
