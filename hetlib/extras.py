@@ -55,7 +55,10 @@ def lazily(name: str, file: str) -> tuple[Callable[[str], Any], Callable[[], lis
             raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
         if (home := homes[attribute]) is None:
             return importlib.import_module(f"{name}.{attribute}")
-        value = getattr(importlib.import_module(f"{name}.{home}"), attribute)
+        source = importlib.import_module(f"{name}.{home}")
+        if not hasattr(source, attribute):  # a module of a package that loads nothing by itself
+            importlib.import_module(f"{name}.{home}.{attribute}")
+        value = getattr(source, attribute)
         setattr(importlib.import_module(name), attribute, value)
         return value
 

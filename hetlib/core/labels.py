@@ -28,6 +28,12 @@ def _indices(name: str, value: ArrayLike) -> Indices:
     return given.astype(np.int64, copy=False)
 
 
+def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
+    top = max(int(y1.max()), int(y2.max()))
+    if top >= responses:
+        raise ValueError(f"response {top} occurs; responses={responses} allows 0 … {responses - 1}")
+
+
 def _votes(value: ArrayLike, pairs: int) -> Bits:
     given = np.asarray(value)
     if given.ndim != 2 or len(given) != pairs or given.size == 0:
@@ -69,11 +75,7 @@ class _Labels:
         Raises:
             ValueError: an index is ``responses`` or larger.
         """
-        top = max(int(self.y1.max()), int(self.y2.max()))
-        if top >= responses:
-            raise ValueError(
-                f"response {top} occurs; responses={responses} allows 0 … {responses - 1}"
-            )
+        _check_responses(self.y1, self.y2, responses)
         half = (self.votes == TIE).sum(axis=1) / 2
         count = np.zeros((responses, responses))
         np.add.at(count, (self.y2, self.y1), (self.votes == 1).sum(axis=1) + half)
@@ -184,8 +186,4 @@ class Linked:
         Raises:
             ValueError: an index is ``responses`` or larger.
         """
-        top = max(int(self.y1.max()), int(self.y2.max()))
-        if top >= responses:
-            raise ValueError(
-                f"response {top} occurs; responses={responses} allows 0 … {responses - 1}"
-            )
+        _check_responses(self.y1, self.y2, responses)
