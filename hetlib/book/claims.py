@@ -99,9 +99,9 @@ class Claim:
             ("weight", (None, *WEIGHTS)),
         ):
             if getattr(self, field) not in known:
-                allowed = ", ".join(str(one) for one in known)
+                given, allowed = getattr(self, field), ", ".join(str(one) for one in known)
                 raise ValueError(
-                    f"claim {self.id}: {field} is {getattr(self, field)!r}; it must be one of {allowed}"
+                    f"claim {self.id}: {field} is {given!r}; it must be one of {allowed}"
                 )
         reason = self.fails, self.weight, self.repaired
         if any(reason) != all(reason):

@@ -16,7 +16,7 @@ from hetlib.extras import require
 MIME = "application/vnd.hetlib.sentence+json"
 
 
-class FalseSentence(AssertionError):
+class FalseSentenceError(AssertionError):
     """A sentence whose condition fails where it must hold."""
 
 
@@ -75,14 +75,14 @@ def sentence(
         The sentence, also glued.
 
     Raises:
-        FalseSentence: the condition fails at the full profile with the chapter's parameters.
+        FalseSentenceError: the condition fails at the full profile with the chapter's parameters.
         ValueError: no condition, an empty sentence.
     """
     good = _judge(text, condition)
     few = n is not None and n < least
     if (not good or few) and _strict():
         why = f"only {n} seeds" if good else "its condition is false"
-        raise FalseSentence(f"{key}: {why}: {text}")
+        raise FalseSentenceError(f"{key}: {why}: {text}")
     if good and not few:
         shown = text
     elif otherwise is not None:
@@ -112,10 +112,10 @@ def holds(text: str, condition: Any) -> Sentence:
         The sentence; an output of a hidden cell that only tests read.
 
     Raises:
-        FalseSentence: the condition fails at the full profile with the chapter's parameters.
+        FalseSentenceError: the condition fails at the full profile with the chapter's parameters.
         ValueError: no condition, an empty sentence.
     """
     good = _judge(text, condition)
     if not good and _strict():
-        raise FalseSentence(text)
+        raise FalseSentenceError(text)
     return Sentence("", text, good, text)

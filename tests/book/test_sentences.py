@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetlib.book import sentences, settings
-from hetlib.book.sentences import MIME, FalseSentence, holds, sentence
+from hetlib.book.sentences import MIME, FalseSentenceError, holds, sentence
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_false_sentence_stops_the_full_run(
     condition: bool, n: int | None, glued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict(monkeypatch, True)
-    with pytest.raises(FalseSentence, match=r"key: .*A is more than B\."):
+    with pytest.raises(FalseSentenceError, match=r"key: .*A is more than B\."):
         sentence("key", "A is more than B.", condition, "No.", n=n)
     assert not glued
 
@@ -60,7 +60,7 @@ def test_elsewhere_the_page_says_what_the_run_shows(
 def test_plain_prose_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     strict(monkeypatch, True)
     assert holds("A is more than B.", 2 > 1).condition
-    with pytest.raises(FalseSentence, match="A is more than B"):
+    with pytest.raises(FalseSentenceError, match="A is more than B"):
         holds("A is more than B.", np.bool_(False))
     strict(monkeypatch, False)
     assert not holds("A is more than B.", False).condition
