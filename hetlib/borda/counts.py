@@ -45,7 +45,7 @@ def ranking(values: ArrayLike, tolerance: float = 1e-12) -> list[list[int]]:
         ValueError: values are not finite, or tolerance is NaN or negative.
     """
     v = checks.array("values", values, 1)
-    if not tolerance >= 0:
+    if not checks.real("tolerance", tolerance) >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
     order = np.argsort(-v, kind="stable")
     with np.errstate(over="ignore"):

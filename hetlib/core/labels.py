@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hetlib import checks
 from hetlib.checks import Array
 
 Bits = NDArray[np.int8]
@@ -16,8 +18,15 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
+def _given(name: str, value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
+
+
 def _indices(name: str, value: ArrayLike) -> Indices:
-    given = np.asarray(value)
+    given = _given(name, value)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {given.shape}")
     if given.dtype.kind not in "iu":
@@ -30,12 +39,12 @@ def _indices(name: str, value: ArrayLike) -> Indices:
 
 def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
     top = max(int(y1.max()), int(y2.max()))
-    if top >= responses:
+    if top >= checks.whole("responses", responses):
         raise ValueError(f"response {top} occurs; responses={responses} allows 0 … {responses - 1}")
 
 
 def _votes(value: ArrayLike, pairs: int) -> Bits:
-    given = np.asarray(value)
+    given = _given("votes", value)
     if given.ndim != 2 or len(given) != pairs or given.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
     bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
@@ -101,6 +110,15 @@ class Comparisons(_Labels):
 
     types: Indices | None = None
 
+    def __post_init__(self) -> None:
+        """Check the types, too."""
+        super().__post_init__()
+        if self.types is None:
+            return
+        object.__setattr__(self, "types", _indices("types", self.types))
+        if len(self.types) != len(self.y1):
+            raise ValueError(f"types has {len(self.types)} entries; {len(self.y1)} are needed")
+
 
 @dataclass(frozen=True)
 class TypeLabels(_Labels):
@@ -136,7 +154,7 @@ class Linked:
 
     def __post_init__(self) -> None:
         """Check shapes and contents."""
-        votes = np.asarray(self.votes)
+        votes = _given("votes", self.votes)
         if votes.ndim != 2 or 0 in votes.shape or votes.shape[1] < 2:
             raise ValueError(
                 f"votes must have shape (people, labels) with at least 2 labels, not {votes.shape}"
@@ -148,7 +166,7 @@ class Linked:
                 f"votes[{i}, {j}] is {votes[i, j]}; linked labels are 1 (y2 won) or 0 (y1 won)"
             )
         for name in ("y1", "y2"):
-            y = np.asarray(getattr(self, name))
+            y = _given(name, getattr(self, name))
             if y.shape != votes.shape:
                 raise ValueError(f"{name} has shape {y.shape}; votes have {votes.shape}")
             object.__setattr__(self, name, _indices(name, y.ravel()).reshape(y.shape))
