@@ -95,6 +95,12 @@ class Rankings:
     def take(self, which: ArrayLike) -> Rankings:
         """Some of the annotators, by index or mask."""
         index = np.asarray(which)
+        if index.ndim != 1 or index.dtype.kind not in "iub":
+            raise ValueError("which must be a list of whole numbers, or a mask")
+        if index.dtype.kind == "b" and len(index) != len(self):
+            raise ValueError(f"which is a mask of {len(index)}; {len(self)} are needed")
+        if index.dtype.kind != "b" and index.size and not -1 < index.min() <= index.max() < len(self):
+            raise ValueError(f"which holds {index.max()}; annotators are 0 to {len(self) - 1}")
         return Rankings(self.orders[index], None if self.types is None else self.types[index])
 
 
@@ -127,7 +133,7 @@ class Choices:
             ValueError: an index that is no response, or nothing but empty tasks.
         """
         orders = annotations.orders
-        if orders.max() >= responses:
+        if orders.max() >= checks.whole("responses", responses):
             raise ValueError(
                 f"response {orders.max()} occurs; responses={responses} allows 0 … {responses - 1}"
             )
@@ -173,16 +179,19 @@ class Choices:
         """Log of the sum of exp(reward) over each set, shape (..., sets)."""
         r = np.where(self.members, rewards[..., None, :], -np.inf)
         top = r.max(axis=-1)
-        return np.asarray(top + np.log(np.exp(r - top[..., None]).sum(axis=-1)))
+        with np.errstate(over="ignore"):  # to -inf, whose share is zero
+            return np.asarray(top + np.log(np.exp(r - top[..., None]).sum(axis=-1)))
 
     def choice(self, rewards: Array) -> Array:
         """Probability that y is chosen from each set, shape (..., sets, responses)."""
         r = np.where(self.members, rewards[..., None, :], -np.inf)
-        return np.exp(r - self.log_total(rewards)[..., None])
+        with np.errstate(over="ignore"):
+            return np.exp(r - self.log_total(rewards)[..., None])
 
     def log_probability(self, rewards: Array) -> Array:
         """Log-probability of a pattern's answers by type, shape (patterns, types)."""
-        table = rewards[:, None, :] - self.log_total(rewards)[:, :, None]
+        with np.errstate(over="ignore"):  # to -inf: what cannot happen
+            table = rewards[:, None, :] - self.log_total(rewards)[:, :, None]
         return np.asarray(self.made @ table.reshape(len(rewards), -1).T)
 
     def counts(self, share: Array) -> Array:
@@ -230,7 +239,13 @@ def sample_rankings(
         ValueError: numbers out of range, or another link.
     """
     if population.link != "logistic":
-        raise ValueError(f"link is {population.link!r}; Plackett-Luce needs the logistic link")
+        raise ValueError(
+            f"the population's link is {population.link!r}; Plackett-Luce needs the logistic one"
+        )
+    if abs(population.rewards).max() / population.temperature > 1e300:
+        raise ValueError("the population's rewards over its temperature are too large for a float")
+    annotators, tasks = checks.whole("annotators", annotators), checks.whole("tasks", tasks)
+    length = checks.whole("length", length)
     if annotators < 1 or tasks < 1 or not 2 <= length <= population.responses:
         raise ValueError(
             f"annotators={annotators}, tasks={tasks}, length={length}: at least 1, 1 and 2 are "
