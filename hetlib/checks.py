@@ -106,7 +106,12 @@ def whole(name: str, value: int, least: int | None = None) -> int:
     return number
 
 
-def _float(name: str, value: float, kind: str = "number") -> float:
+def number(name: str, value: float, kind: str = "number") -> float:
+    """``value`` as a float, whichever: infinite and NaN, too.
+
+    Raises:
+        ValueError: ``value`` is no number.
+    """
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -119,10 +124,10 @@ def real(name: str, value: float) -> float:
     Raises:
         ValueError: ``value`` is no number, or NaN.
     """
-    number = _float(name, value)
-    if np.isnan(number):
-        raise ValueError(f"{name} is {number}; it must be a number")
-    return number
+    given = number(name, value)
+    if np.isnan(given):
+        raise ValueError(f"{name} is {given}; it must be a number")
+    return given
 
 
 def between(name: str, value: float, low: float, high: float) -> float:
@@ -143,10 +148,10 @@ def positive(name: str, value: float) -> float:
     Raises:
         ValueError: ``value`` is not a positive finite number.
     """
-    number = _float(name, value, "positive number")
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"{name} is {number}; it must be positive and finite")
-    return number
+    given = number(name, value, "positive number")
+    if not (np.isfinite(given) and given > 0):
+        raise ValueError(f"{name} is {given}; it must be positive and finite")
+    return given
 
 
 def pairwise(value: ArrayLike, name: str = "pairwise") -> Array:
@@ -192,10 +197,10 @@ def non_negative(name: str, value: float) -> float:
     Raises:
         ValueError: ``value`` is not a finite number that is zero or positive.
     """
-    number = _float(name, value)
-    if not (np.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} is {number}; it must be finite and not negative")
-    return number
+    given = number(name, value)
+    if not (np.isfinite(given) and given >= 0):
+        raise ValueError(f"{name} is {given}; it must be finite and not negative")
+    return given
 
 
 # ---- Tensors that losses take; torch is imported where it is used ----

@@ -24,6 +24,9 @@ from hetlib.core.population import Population
 from hetlib.linked.moments import JointMoments, exact_moments
 from hetlib.mixture.rankings import Choices, Rankings
 
+#: Hessians have responses^2 entries.
+MOST_RESPONSES = 100_000
+
 UNLINKED = (
     "one comparison by each annotator and types={types}: such data show nothing but how often "
     "each response beats each other one. Which annotators are alike, and in general the types' "
@@ -66,7 +69,7 @@ def require_rise(before: float, after: float) -> None:
         ValueError: a value that is no number.
         ArithmeticError: it fell by more than rounding explains.
     """
-    before, after = checks.real("before", before), checks.real("after", after)
+    before, after = checks.real("before", before), checks.number("after", after)
     if not after >= before - 1e-9 * max(1.0, abs(before)):
         raise ArithmeticError(
             f"an EM step took the log-likelihood an annotator from {before:.12g} to {after:.12g}; "
@@ -230,6 +233,8 @@ def em_dpo(
         whole("starts", starts, 1),
         whole("responses", responses, 2),
     )
+    if responses > MOST_RESPONSES:
+        raise ValueError(f"responses is {responses}; at most {MOST_RESPONSES} are allowed")
     seed, max_steps = whole("seed", seed, 0), whole("max_steps", max_steps, 1)
     positive = checks.positive
     ref = checks.distribution("reference", reference, responses, full_support=True)

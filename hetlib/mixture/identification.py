@@ -39,7 +39,9 @@ def design(responses: int, tasks: int, length: int = 2, repeat: bool = True) -> 
     menus = combinations(range(responses), checks.whole("length", length, 2))
     out = list((combinations_with_replacement if repeat else combinations)(menus, tasks))
     if not out:
-        raise ValueError(f"tasks={tasks}, length={length}: no questionnaire of {responses} responses")
+        raise ValueError(
+            f"tasks={tasks}, length={length}: no questionnaire of {responses} responses"
+        )
     return out
 
 

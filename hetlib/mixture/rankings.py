@@ -36,7 +36,10 @@ class Rankings:
 
     def __post_init__(self) -> None:
         """Check shape and contents."""
-        raw = np.asarray(self.orders)
+        try:
+            raw = np.asarray(self.orders)
+        except ValueError as error:
+            raise ValueError("orders must be a rectangular array of whole numbers") from error
         if raw.ndim != 3 or 0 in raw.shape or not np.issubdtype(raw.dtype, np.integer):
             raise ValueError(
                 f"orders has shape {raw.shape} and type {raw.dtype}; whole numbers of shape "
@@ -94,12 +97,19 @@ class Rankings:
 
     def take(self, which: ArrayLike) -> Rankings:
         """Some of the annotators, by index or mask."""
-        index = np.asarray(which)
+        try:
+            index = np.asarray(which)
+        except ValueError as error:
+            raise ValueError("which must be a list of whole numbers, or a mask") from error
         if index.ndim != 1 or index.dtype.kind not in "iub":
             raise ValueError("which must be a list of whole numbers, or a mask")
         if index.dtype.kind == "b" and len(index) != len(self):
             raise ValueError(f"which is a mask of {len(index)}; {len(self)} are needed")
-        if index.dtype.kind != "b" and index.size and not -1 < index.min() <= index.max() < len(self):
+        if (
+            index.dtype.kind != "b"
+            and index.size
+            and not -1 < index.min() <= index.max() < len(self)
+        ):
             raise ValueError(f"which holds {index.max()}; annotators are 0 to {len(self) - 1}")
         return Rankings(self.orders[index], None if self.types is None else self.types[index])
 
@@ -242,7 +252,7 @@ def sample_rankings(
         raise ValueError(
             f"the population's link is {population.link!r}; Plackett-Luce needs the logistic one"
         )
-    if abs(population.rewards).max() / population.temperature > 1e300:
+    if abs(population.rewards).max() > 1e300 * min(population.temperature, 1.0):
         raise ValueError("the population's rewards over its temperature are too large for a float")
     annotators, tasks = checks.whole("annotators", annotators), checks.whole("tasks", tasks)
     length = checks.whole("length", length)

@@ -207,7 +207,8 @@ def learning_curves(
         The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats).
     """
     out = {}
-    seed, sizes = checks.whole("seed", seed, 0), list(checks.array("sizes", sizes, 1))
+    seed = checks.whole("seed", seed, 0)
+    checks.array("sizes", sizes, 1)
     for method in methods:
         rows = []
         kind, alpha = _parse(method)

@@ -121,7 +121,9 @@ class RingEnvironment:
         """Check the arguments."""
         n = checks.real("n", self.n)
         if not 2 <= n <= LARGEST or n != int(n):
-            raise ValueError(f"n is {self.n}; it must be an integer of at least 2, at most {LARGEST}")
+            raise ValueError(
+                f"n is {self.n}; it must be an integer of at least 2, at most {LARGEST}"
+            )
         object.__setattr__(self, "n", int(n))
         lengths = {
             name: len(checks.array(name, getattr(self, name), 1))

@@ -103,9 +103,7 @@ def calibration(margins: ArrayLike, preferred: ArrayLike, bins: int = 10) -> Cal
         raise ValueError(f"margins has {len(q)} entries and preferred {len(p)}; one a pair")
     if ((p < 0) | (p > 1)).any():
         raise ValueError("preferred must lie in [0, 1]")
-    where = np.unique(
-        _bucket(q, edges(q, checks.whole("bins", bins, 1))), return_inverse=True
-    )[1]
+    where = np.unique(_bucket(q, edges(q, checks.whole("bins", bins, 1))), return_inverse=True)[1]
     n = np.bincount(where)
     predicted, observed = np.bincount(where, q) / n, np.bincount(where, p) / n
     return Calibration(predicted, observed, n, float(n @ abs(predicted - observed) / n.sum()))
