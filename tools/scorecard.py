@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from docutils import nodes
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tidy import read_notebook
@@ -74,16 +75,30 @@ def verdicts(notebooks: Path) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     for path in sorted(notebooks.glob("[0-9]*.ipynb")):
-        for cell in read_notebook(path).cells:
-            for output in cell.get("outputs", []):
-                data: Any = output.get("data", {}).get(MIME)
-                if data is None:
-                    continue
-                if data["id"] in found:
-                    raise ValueError(f"claim {data['id']} is judged twice: see {path.name}")
-                if data["id"] not in load():
-                    raise ValueError(f"claim {data['id']} in {path.name} is not in claims.yml")
-                found[data["id"]] = {**data, "chapter": path.stem}
+        for claim, data in verdicts_of(read_notebook(path)).items():
+            if claim in found:
+                raise ValueError(f"claim {claim} is judged twice: see {path.name}")
+            if claim not in load():
+                raise ValueError(f"claim {claim} in {path.name} is not in claims.yml")
+            found[claim] = {**data, "chapter": path.stem}
+    return found
+
+
+def verdicts_of(nb: NotebookNode) -> dict[str, dict[str, str]]:
+    """Verdicts of one notebook by claim.
+
+    Raises:
+        ValueError: two cells judge the same claim.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            data: Any = output.get("data", {}).get(MIME)
+            if data is None:
+                continue
+            if data["id"] in found:
+                raise ValueError(f"claim {data['id']} is judged twice in one chapter")
+            found[data["id"]] = data
     return found
 
 
