@@ -110,6 +110,11 @@ def label(text: str, width: int | None = None) -> str:
     return shown
 
 
+def _lines(text: str) -> str:
+    """:func:`label` of each line."""
+    return "\n".join(map(label, text.split("\n")))
+
+
 def _covered(families: tuple[str, ...]) -> set[int]:
     from matplotlib.font_manager import FontProperties, fontManager
 
@@ -157,7 +162,7 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
         ax: Axes to draw on.
         scores: For each column the score of each option, shape (columns, options).
         names: Names of the columns; they may have line breaks.
-        title: Title of the axes, as matplotlib reads it.
+        title: Title of the axes; it may have, too. Both are shown as written.
 
     Raises:
         ValueError: scores that are not finite or of different lengths, or not a name a column.
@@ -176,9 +181,9 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
         ax.annotate(letter, (0, ranks[0, k]), xytext=(left, -4), textcoords="offset points")
         end = columns - 1
         ax.annotate(letter, (end, ranks[-1, k]), xytext=(8, -4), textcoords="offset points")
-    ax.set_xticks(range(columns), names)
+    ax.set_xticks(range(columns), [_lines(name) for name in names])
     ax.set_yticks(range(1, n + 1))
-    ax.set(xlim=(-0.25, columns - 0.75), ylim=(n + 0.4, 0.6), ylabel="rank", title=title)
+    ax.set(xlim=(-0.25, columns - 0.75), ylim=(n + 0.4, 0.6), ylabel="rank", title=_lines(title))
     ax.grid(visible=False)
 
 
