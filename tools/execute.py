@@ -41,6 +41,8 @@ from hetlib import store
 ROOT = Path(__file__).parent.parent
 #: Options of papermill that a trial may use, and how many words follow each.
 PARAMETERS = {"-p": 2, "-r": 2, "-f": 1, "-y": 1}
+#: Papermills that run now.
+RUNNING: set[subprocess.Popen[str]] = set()
 LONG = {
     "--parameters": "-p",
     "--parameters_raw": "-r",
@@ -246,7 +248,9 @@ def run(
         with contextlib.suppress(BrokenPipeError):  # it has ended already: its log says why
             process.stdin.write(nbformat.writes(nb))
             process.stdin.close()
+        RUNNING.add(process)
         log = watch(process, name, position)
+        RUNNING.discard(process)
     if process.returncode:
         return f"{log}\nAs far as it came: {scratch.relative_to(ROOT)}"
     for line in warnings_in(log):
@@ -335,6 +339,8 @@ def main() -> int:
                 list(pool.map(one, range(len(names)), names))
             except KeyboardInterrupt:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(RUNNING):
+                    process.terminate()
                 raise
     except KeyboardInterrupt:
         print("\nstopped; stored notebooks are as they were", file=sys.stderr)
