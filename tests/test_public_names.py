@@ -133,7 +133,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "mixture.identification.AnswerLaw": {"questionnaires": [((0, 1), (1, 2))]},
     "mixture.identification.annotators_needed": {"error": 0.05},
     "mixture.identification.likelihood_ratio_errors": {"annotators": 5},
-    "mixture.rankings.Rankings": {"orders": [[[0, 1, -1]], [[2, 0, 1]]], "types": None},
+    "mixture.rankings.Rankings": {"orders": [[[0, 1, -1]], [[2, 0, 1]]], "types": None,
+                                  "weights": [[0.5], [1.0]]},
     "mixture.rankings.Rankings.of": {},
     "mixture.rankings.Rankings.take": {"self": Rankings([[[0, 1]], [[1, 0]]]), "which": [1]},  # type: ignore[arg-type]
     "mixture.rankings.sample_rankings": {"annotators": 4, "tasks": 2, "length": 3},

@@ -35,6 +35,8 @@ def cross_covariance(population: Population) -> Array:
 def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array]:
     """The same from linked labels, without a model, for pairs that one person labelled both.
 
+    A tie is half a win each way, as if a coin had decided.
+
     Returns:
         Covariances, shape (responses,) * 4, and the number of linked pairs behind each.
         Covariances that no linked pair informs are 0; look at the number.
@@ -45,14 +47,15 @@ def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array
     data.check(checks.whole("responses", responses, 1))
     shape = (responses,) * 4
     asked, both, first = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    votes = data.shares()
     for a, b in combinations(range(data.y1.shape[1]), 2):
+        there = np.isfinite(votes[:, a] + votes[:, b])
         for one, two in ((a, b), (b, a)):
             for flip in (False, True):
                 for turn in (False, True):
-                    ends = [data.y1[:, one], data.y2[:, one]][:: -1 if flip else 1]
-                    others = [data.y1[:, two], data.y2[:, two]][:: -1 if turn else 1]
-                    o = data.votes[:, one] ^ flip
-                    other = data.votes[:, two] ^ turn
+                    ends = [y[there, one] for y in (data.y1, data.y2)][:: -1 if flip else 1]
+                    others = [y[there, two] for y in (data.y1, data.y2)][:: -1 if turn else 1]
+                    o, other = abs(votes[there, one] - flip), abs(votes[there, two] - turn)
                     cell = (ends[1], ends[0], others[1], others[0])
                     np.add.at(asked, cell, 1.0)
                     np.add.at(both, cell, o * other)
@@ -112,17 +115,18 @@ def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:
     A pair read backwards has the opposite label, so each linked pair gives eight rows: both
     orders of the two answers, each pair forwards and backwards.
     """
-    labels = data.y1.shape[1]
+    labels, votes = data.y1.shape[1], data.shares()
     rows, ones = [], []
     for a in range(labels):
         for b in range(labels):
             if a == b:
                 continue
+            there = np.isfinite(votes[:, a] + votes[:, b])
             for flip_a in (False, True):
                 for flip_b in (False, True):
-                    row, product = [], np.ones(len(data), dtype=np.int64)
+                    row, product = [], np.ones(int(there.sum()))
                     for k, flip in ((a, flip_a), (b, flip_b)):
-                        y1, y2, o = data.y1[:, k], data.y2[:, k], data.votes[:, k]
+                        y1, y2, o = data.y1[there, k], data.y2[there, k], votes[there, k]
                         row += [y2, y1] if flip else [y1, y2]
                         product = product * (1 - o if flip else o)
                     rows.append(np.stack(row, axis=1))

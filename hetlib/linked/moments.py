@@ -10,7 +10,7 @@ order. Here they are matrices over ordered pairs, whatever model they come from:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Linked
+from hetlib.core.labels import NOT_ANSWERED, TIE, Comparisons, Indices, Linked
 from hetlib.core.population import Population
 
 
@@ -166,7 +166,8 @@ def exact_moments(population: Population) -> JointMoments:
 def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0.0) -> JointMoments:
     """Shares of "twice the same" and "once each way" for each pair: no model at all.
 
-    Only labels that one person gave on *the same pair* count.
+    Only answers that one person gave on *the same pair* count; a tie is half a win each way, as
+    if a coin had decided.
 
     Args:
         data: Linked labels.
@@ -186,14 +187,23 @@ def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0
     prior = checks.non_negative("prior", prior)
     both = np.zeros((responses, responses))  # both[i, j]: y_i beat y_j twice
     mixed = np.zeros((responses, responses))
-    winner = np.where(linked.votes == 1, linked.y2, linked.y1)
-    loser = np.where(linked.votes == 1, linked.y1, linked.y2)
-    for a, b in combinations(range(linked.y1.shape[1]), 2):
-        same = (winner[:, a] == winner[:, b]) & (loser[:, a] == loser[:, b])
-        turned = (winner[:, a] == loser[:, b]) & (loser[:, a] == winner[:, b])
-        np.add.at(both, (winner[same, a], loser[same, a]), 1)
-        np.add.at(mixed, (winner[turned, a], loser[turned, a]), 1)
+    columns = [_sides(linked, k) for k in range(linked.y1.shape[1])]
+    for one, two in combinations(columns, 2):
+        for (w1, l1, k1), (w2, l2, k2) in product(one, two):
+            weight = k1 * k2
+            same = (weight > 0) & (w1 == w2) & (l1 == l2)
+            turned = (weight > 0) & (w1 == l2) & (l1 == w2)
+            np.add.at(both, (w1[same], l1[same]), weight[same])
+            np.add.at(mixed, (w1[turned], l1[turned]), weight[turned])
     return moments_from_counts(both, mixed + mixed.T, prior)
+
+
+def _sides(data: Linked, k: int) -> list[tuple[Indices, Indices, Array]]:
+    """Winners, losers and weights of a column of labels: y2 over y1, then y1 over y2."""
+    y1, y2, votes = data.y1[:, k], data.y2[:, k], data.votes[:, k]
+    share = np.where(votes == TIE, 0.5, votes == 1)
+    answered = votes != NOT_ANSWERED
+    return [(y2, y1, share * answered), (y1, y2, (1 - share) * answered)]
 
 
 def moments_from_counts(both: Array, mixed: Array, prior: float = 0.0) -> JointMoments:
