@@ -75,7 +75,8 @@ VALUES: dict[str, Any] = {
     "smoothness": 0.1, "kind": "anonymous", "buckets": 3, "edges": [1.0, 50.0, 400.0],
     "data": MANY, "pool": True, "matrix": np.array([[1, 2], [3, 4]]), "prime": 2**31 - 1,
     "one": [0, 0, 1], "other": [1, 1, 0], "errors": [0.1, 0.2], "shares": [[1.0, 2, 3], [3, 2, 1]],
-    "flips": 0.1, "begin": TYPES.rewards, "floor": 1e-3, "tokens": [20, 300], "keys": list("abcdefg"), "presentation": 1, "draws": 20,
+    "flips": 0.1, "begin": TYPES.rewards, "floor": 1e-3,
+    "tokens": [20, 300], "keys": list("abcdefg"), "presentation": 1, "draws": 20,
 }  # fmt: skip
 #: What a call takes where the value of the name is another, by dotted name.
 CALLS: dict[str, dict[str, Any]] = {
