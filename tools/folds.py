@@ -88,6 +88,8 @@ class Gather(SphinxPostTransform):
         gathered: dict[int, tuple[nodes.Element, list[nodes.Element], list[str]]] = {}
         for cell in [node for node in self.document.findall(nodes.container) if is_cell(node)]:
             outputs = part(cell, "output")
+            if cell.get("hide_mode") == "input" and (outputs is None or not shows(outputs)):
+                fold(cell, "the next steps")
             if outputs is None:
                 continue
             judged = [(one, claim) for one in outputs.children if (claim := claim_of(one))]
@@ -114,16 +116,17 @@ class Gather(SphinxPostTransform):
             cell.parent.remove(cell)
             fold(cell, "these checks")
             return cell
-        if part(cell, "source") is not None:
-            if what := shows(outputs):
-                fold(cell, f"this {what}")
+        if part(cell, "source") is not None and (what := shows(outputs)):
+            fold(cell, f"this {what}")
         box = nodes.container(classes=["cell_output"])
         for one in judged:
             outputs.remove(one)
             box += one
         return box
 
-    def place(self, section: nodes.Element, cells: list[nodes.Element], verdicts: list[str]) -> None:
+    def place(
+        self, section: nodes.Element, cells: list[nodes.Element], verdicts: list[str]
+    ) -> None:
         """Put a folded line before the first subsection of a section."""
         count = Counter(verdicts)
         claims = f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}"
@@ -144,14 +147,14 @@ class Gather(SphinxPostTransform):
         )
         section.insert(at, box)
 
-    def link(self, output: nodes.Node, claim: tuple[str, str], docname: str) -> None:
+    def link(self, output: nodes.Node, claim: str, docname: str) -> None:
         """From a claim's name to its row on the scorecard."""
         if "book/scorecard" not in self.env.found_docs:
             return
         row = self.app.builder.get_relative_uri(docname, "book/scorecard")
-        name = f"<code>{claim[1]}</code>"
+        name = f"<code>{claim}</code>"
         for raw in output.findall(nodes.raw):
-            text = raw.astext().replace(name, f'<a href="{row}#row-{claim[1]}">{name}</a>')
+            text = raw.astext().replace(name, f'<a href="{row}#row-{claim}">{name}</a>')
             raw.children = [nodes.Text(text)]
 
 
