@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import islice, product
 from typing import Any
@@ -153,6 +153,39 @@ def letters(options: int) -> list[str]:
         for word in product(string.ascii_uppercase, repeat=length)
     )
     return list(islice(words, max(options, 0)))
+
+
+def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
+    """Set axes up as a triangle of policies over three responses, a corner each.
+
+    Args:
+        ax: Axes to draw on.
+
+    Returns:
+        Where a policy is drawn: from shape (..., 3) to the plane, shape (..., 2).
+    """
+    corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
+    ax.fill(*corners.T, facecolor="none", edgecolor="#888888", linewidth=1)
+    for k, shift in enumerate([(-22, -6), (8, -6), (-6, 8)]):
+        note(ax, f"$y_{k + 1}$", corners[k], shift, size=13)
+    ax.set(aspect="equal")
+    ax.margins(0.1)
+    ax.axis("off")
+
+    def place(policies: ArrayLike) -> Array:
+        p = np.asarray(policies, dtype=np.float64)
+        if p.ndim == 0 or p.shape[-1] != 3:
+            raise ValueError(f"policies has shape {p.shape}; three responses are needed")
+        return np.asarray(p @ corners)
+
+    return place
+
+
+def note(
+    ax: Any, text: str, point: ArrayLike, shift: tuple[float, float] = (0, 8), **options: Any
+) -> None:
+    """Write a text beside a point, ``shift`` typographic points away from it."""
+    ax.annotate(text, np.asarray(point), shift, textcoords="offset points", **options)
 
 
 def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> None:
