@@ -12,7 +12,7 @@ import yaml
 import hetlib
 from hetlib.surveys.own import Answers, read_question
 
-EXAMPLE = Path(__file__).parents[2] / "params" / "04-example-question.yml"
+EXAMPLE = Path(__file__).parents[2] / "params" / "05-example-question.yml"
 
 
 def read(**changes: Any) -> Answers:
