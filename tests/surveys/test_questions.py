@@ -82,3 +82,21 @@ def test_the_example_file_is_a_question_where_borda_and_the_average_differ() -> 
     borda = hetlib.normalized_borda_count(people.pairwise())
     assert borda.argmax() == 1
     assert people.mean_reward().argmax() == 2
+
+
+def test_the_page_on_survey_files_says_what_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its Python lines, and its parameters, on the small file of the variants."""
+    root = EXAMPLE.parents[1]
+    page = (root / "book" / "survey_files.md").read_text("utf-8")
+    table = root / "params" / "variants" / "05-surveys-own.csv"
+    (tmp_path / "my-survey.csv").write_text(table.read_text("utf-8"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    lines = page.split("```python\n")[1].split("```")[0]
+    exec(compile(lines, "survey_files.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "160 respondents" in shown
+    assert "RankingChange" in shown or "None" in shown
+    given = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    assert set(given) == {"own_file", "own_types", "own_weight", "own_per_option"}
