@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,11 @@ def test_the_page_on_survey_files_says_what_works(
     (tmp_path / "my-survey.csv").write_text(table.read_text("utf-8"), "utf-8")
     monkeypatch.chdir(tmp_path)
     lines = page.split("```python\n")[1].split("```")[0]
-    exec(compile(lines, "survey_files.md", "exec"), {})
+    (tmp_path / "page.py").write_text(lines, "utf-8")
+    runpy.run_path(str(tmp_path / "page.py"))
     shown = capsys.readouterr().out
     assert "160 respondents" in shown
+    assert "2 questions" in shown
     assert "RankingChange" in shown or "None" in shown
     given = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
     assert set(given) == {"own_file", "own_types", "own_weight", "own_per_option"}
