@@ -85,7 +85,8 @@ def test_theorem_6_2_antisymmetric(types: int) -> None:
     margin = np.log(p)[:, :, None] - np.log(p)[:, None, :]
     squares = p[:, :, None] ** 2 - p[:, None, :] ** 2
     mixed = [v for v in product([0, 1], repeat=types) if 0 < sum(v) < types]
-    chance = sum(np.prod([zu if o else 1 - zu for o, zu in zip(v, z)], axis=0) for v in mixed)
+    by_votes = [np.where(np.array(v)[:, None, None] == 1, z, 1 - z).prod(axis=0) for v in mixed]
+    chance = np.sum(by_votes, axis=0)
     for term in (margin, squares):
         each = np.einsum("kij,ij,i,j->kij", term, chance, D, D)
         assert np.abs(each).max() > 1e-3  # though it depends on the policy, pair by pair
