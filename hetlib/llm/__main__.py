@@ -17,6 +17,7 @@ import os
 import sys
 from dataclasses import replace
 
+from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.runs.estimate import HH_PAIRS, check_memory, dry_run
 from hetlib.llm.runs.plan import SYNTHETIC, Plan, changes_of
 
@@ -76,6 +77,16 @@ def _needs(plan: Plan) -> str:
     return "\n\n".join(parts)
 
 
+def _load(plan: Plan, several: bool) -> tuple[TokenPairs, TokenPairs]:
+    """Tokens; of several processes one tokenises, and the others read what it has stored."""
+    if not several:
+        return plan.load()
+    from accelerate import PartialState
+
+    with PartialState(cpu=plan.settings.device == "cpu").main_process_first():
+        return plan.load()
+
+
 def _run(plan: Plan) -> int:
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     runs = plan.runs()
@@ -83,7 +94,7 @@ def _run(plan: Plan) -> int:
         from hetlib.llm.model.models import free_memory
 
         check_memory(runs[0], free_memory(runs[0].device), 1 if several else max(plan.workers, 1))
-    data, held_out = plan.load()
+    data, held_out = _load(plan, several)
     if several or plan.workers <= 1:
         from hetlib.llm.runs.experiment import run_folder
         from hetlib.llm.train.training import train
