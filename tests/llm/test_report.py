@@ -80,7 +80,7 @@ def test_another_number_of_pairs_a_step_is_refused(tmp_path: Path) -> None:
     entry = {"agreement": 0.5, "seed": 0, "processes": 8, "global_batch": 16}
     values = {"model": "tiny", "batch": 2}
     report.save(tmp_path / "r.json", values, {"reward-anonymous": [entry]})
-    with pytest.raises(ValueError, match="16 pairs a step on 8 processes; .* has 2"):
+    with pytest.raises(ValueError, match=r"16 pairs a step on 8 processes; .* has 2"):
         report.load(tmp_path / "r.json", values)
     report.save(tmp_path / "s.json", values, {"reward-anonymous": [entry | {"global_batch": 2}]})
     assert report.load(tmp_path / "s.json", values)

@@ -42,6 +42,23 @@ def changes_of(texts: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The content of a parameter file.
+
+    Raises:
+        ValueError: no such file, or no mapping in it.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; params/ holds parameter files")
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold names and values, one a line")
+    return values
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything in a parameter file that is not a setting of a single run.
@@ -168,15 +185,7 @@ class Plan:
         Raises:
             ValueError: no such file, no mapping in it, or what :meth:`from_mapping` raises.
         """
-        import yaml
-
-        path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; params/ holds parameter files")
-        values = yaml.safe_load(path.read_text())
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} must hold names and values, one a line")
-        return cls.from_mapping(values | dict(changes or {}))
+        return cls.from_mapping(read_values(path) | dict(changes or {}))
 
     def runs(self) -> list[Settings]:
         """The settings of every run, cell by cell, then what the sweep has besides.
