@@ -148,7 +148,7 @@ def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
     found = store.load_result(file, wanted)
     if found is None:
         return None
-    plain = {f.name: f.default for f in fields(Settings)} | wanted
+    plain: dict[str, Any] = {f.name: f.default for f in fields(Settings)} | wanted
     step = plain["batch"] * plain["accumulate"]
     for cell, rows in found["results"]["cells"].items():
         for entry in rows:

@@ -91,9 +91,9 @@ def fit(
         told = (each, own.preferred, who, types)
         found = em.em_adapters(settings, *told, folder=small, rounds=rounds, steps=steps)
         masses, history = found.masses, [float(x) for x in found.history]
-        numbers = {"history": history, "annotators": len(present), "refused": found.refused}
+        said = {"history": history, "annotators": len(present), "refused": found.refused}
         names = tuple(f"latent {k + 1}" for k in range(types))
-        return OwnFit(found.model, masses, names, numbers)
+        return OwnFit(found.model, masses, names, said)
     every = own.types if estimator == "types" else (estimator,)
     model = AdapterTypes(settings, len(every), small)
     base = model.reference(data)

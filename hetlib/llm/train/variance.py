@@ -116,8 +116,8 @@ def joint_moments(
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
     with torch.no_grad():
-        p = _four(net, x, x).double().numpy()
-    return p[:, 3], (p[:, 1] + p[:, 2]) / 2
+        four: Array = _four(net, x, x).double().numpy()
+    return four[:, 3], (four[:, 1] + four[:, 2]) / 2
 
 
 def _four(net: nn.Module, one: Tensor, other: Tensor) -> Tensor:
