@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+from hetlib.extras import require
+
+require("torch", "transformers")
 import torch
 
 from hetlib import store

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -292,15 +293,21 @@ def _file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             except (csv.Error, UnicodeDecodeError) as error:
                 raise ValueError(f"{path} is no CSV in UTF-8: {error}") from None
     elif path.suffix == ".parquet":
-        require("pyarrow")
-        import pyarrow
-        from pyarrow import parquet
+        require("datasets")
+        import datasets
 
+        shown = datasets.utils.logging.is_progress_bar_enabled()
+        datasets.disable_progress_bars()
         try:
-            table = parquet.read_table(path)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{path} is no Parquet file: {error}") from None
-        for k, row in enumerate(table.to_pylist(), 1):
+            with tempfile.TemporaryDirectory() as cache:
+                options = {"cache_dir": cache, "keep_in_memory": True}
+                table = datasets.Dataset.from_parquet(str(path), **options).to_list()
+        except Exception as error:  # what datasets raises has many names
+            raise ValueError(f"{path} is no Parquet file ({type(error).__name__})") from None
+        finally:
+            if shown:
+                datasets.enable_progress_bars()
+        for k, row in enumerate(table, 1):
             yield f"{path}, row {k}", row
     else:
         for k, line in enumerate(reading.file_rows(path), 1):

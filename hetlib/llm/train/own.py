@@ -212,12 +212,12 @@ def _train(
     done = _resume(place, parameters, optimiser)
     every = s.save_every or max(len(plan) // 4, 1)
     model.scorer.train()
-    fall = {"linear": lambda x: 1 - x, "constant": lambda x: 1.0,
-            "cosine": lambda x: (1 + np.cos(np.pi * x)) / 2}[s.schedule]  # fmt: skip
+    falls: dict[str, Callable[[float], Any]] = {"linear": lambda x: 1 - x, "constant": lambda x: 1.0,
+            "cosine": lambda x: (1 + np.cos(np.pi * x)) / 2}  # fmt: skip
     for step in progress.track(range(done, len(plan)), f"{model.names[k]}"):
         torch.manual_seed(s.seed * 1_000_003 + k * 7_919 + step)  # dropout, whatever came before
         for group in optimiser.param_groups:
-            group["lr"] = s.learning_rate * float(fall(step / len(plan)))
+            group["lr"] = s.learning_rate * float(falls[s.schedule](step / len(plan)))
         optimiser.zero_grad()
         for part in np.array_split(plan[step], min(s.accumulate, size)):
             h = model.score(data, rows[part])
