@@ -212,8 +212,11 @@ def _train(
     done = _resume(place, parameters, optimiser)
     every = s.save_every or max(len(plan) // 4, 1)
     model.scorer.train()
-    falls: dict[str, Callable[[float], Any]] = {"linear": lambda x: 1 - x, "constant": lambda x: 1.0,
-            "cosine": lambda x: (1 + np.cos(np.pi * x)) / 2}  # fmt: skip
+    falls: dict[str, Callable[[float], Any]] = {
+        "linear": lambda x: 1 - x,
+        "constant": lambda x: 1.0,
+        "cosine": lambda x: (1 + np.cos(np.pi * x)) / 2,
+    }
     for step in progress.track(range(done, len(plan)), f"{model.names[k]}"):
         torch.manual_seed(s.seed * 1_000_003 + k * 7_919 + step)  # dropout, whatever came before
         for group in optimiser.param_groups:
