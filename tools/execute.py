@@ -76,7 +76,7 @@ def is_fresh(name: str, folder: Path, profile: str) -> bool:
 
 
 def known_parameters(nb: NotebookNode) -> list[str]:
-    """Names that the chapter's parameters cell assigns, in order."""
+    """Names that the chapter's parameters cell assigns, and those of a file that it names."""
     found = []
     for cell in nb.cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
@@ -85,7 +85,9 @@ def known_parameters(nb: NotebookNode) -> list[str]:
                     found += [target.id for target in node.targets if isinstance(target, ast.Name)]
                 elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                     found.append(node.target.id)
-    return found
+            for file in re.findall(r"params/[\w-]+\.yml", cell.source):
+                found += yaml.safe_load((ROOT / file).read_text())
+    return list(dict.fromkeys(found))
 
 
 def _mapping(text: str, where: str) -> dict[object, object]:
