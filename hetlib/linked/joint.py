@@ -14,7 +14,7 @@ with a second-order bound in each cell, and raised by what is left.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations, product
@@ -389,6 +389,49 @@ def joint_certificates(
                 f" be at most {upper[i, j]:.6g} and at least {-upper[j, i]:.6g}"
             )
     return JointCertificates(upper, attained, certificates, witnesses, given, B)
+
+
+def widths_of_designs(
+    designs: Mapping[str, Sequence[Sequence[Question]]],
+    population: Population,
+    reward_bound: float,
+    people: float | None = None,
+    level: float = 0.95,
+    pair: tuple[int, int] = (0, 1),
+    tolerance: float = 5e-3,
+) -> dict[str, float]:
+    """What each of several ways to ask would leave open: an answer to what to buy.
+
+    Args:
+        designs: By name, the groups of people: for each group, the questions one of them gets.
+            Groups are of equal size.
+        population: Whose answers are to be expected.
+        reward_bound: B.
+        people: People in each group; None for infinitely many.
+        level: Confidence of the intervals from finitely many, all groups together.
+        pair: The responses whose difference is asked for.
+        tolerance: Of each bound.
+
+    Returns:
+        Width of the joint interval by name of the design.
+
+    Raises:
+        ValueError: as :func:`joint_certificates`.
+    """
+    i, j = pair
+    out = {}
+    for name, groups in designs.items():
+        exact = [Answers.expected(population, questions) for questions in groups]
+        data = (
+            exact
+            if people is None
+            else [Answers.counted(a.questions, people * a.low, level, len(exact)) for a in exact]
+        )
+        found = joint_certificates(
+            data, reward_bound, population.responses, [(i, j), (j, i)], tolerance
+        )
+        out[name] = found.width(i, j)
+    return out
 
 
 class _Programme:

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from hetlib import Population
 from hetlib.linked.bounds import average_reward_bounds, bounds_from_counts, choice_moments
-from hetlib.linked.joint import Answers, joint_certificates, outcomes
+from hetlib.linked.joint import Answers, joint_certificates, outcomes, widths_of_designs
 
 B = 4.0
 PAIRS = list(combinations(range(3), 2))
@@ -189,3 +189,11 @@ def test_outcomes_of_equal_questions_are_counted_once():
 def test_what_cannot_be_is_named(made, words):
     with pytest.raises(ValueError, match=words):
         made()
+
+
+def test_more_questions_never_leave_more_open():
+    designs = {"once": DESIGNS["pairs"], "both": DESIGNS["pairs"] + DESIGNS["again"]}
+    exact = widths_of_designs(designs, people(4), B)
+    few = widths_of_designs({"once": DESIGNS["pairs"]}, people(4), B, people=100)
+    assert exact["both"] <= exact["once"] + 1e-2
+    assert few["once"] > exact["once"]
