@@ -87,11 +87,15 @@ def test_a_table_is_what_full_counts_are():
     assert some.order[2, 0] == 0
 
 
-def test_a_second_label_may_settle_what_more_people_cannot():
-    """At an end of the interval two labels fix the population nearly; more people never do."""
-    people, labels = bounds.next_label([40_000, 60_000], 4.0)
+def test_another_label_may_settle_what_more_people_cannot():
+    people, labels = bounds.next_label([4000, 2000, 6000], 4.0)
     assert labels.shape == people.shape == (3,)
-    assert labels.min() < people.min() / 2
+    assert labels.max() < 0.6 * people.min()
     few_people, few_labels = bounds.next_label([4, 6], 4.0)
     assert (few_people > people).all()
-    assert (few_labels > labels).all()
+    assert (few_labels > few_people).all()
+
+
+def test_an_even_label_is_worth_little_at_the_ends_of_one_label():
+    people, labels = bounds.next_label([40_000, 60_000], 4.0)
+    assert labels == pytest.approx(people, rel=0.03)
