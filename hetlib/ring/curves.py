@@ -196,7 +196,8 @@ def learning_curves(
         methods: Some of :data:`METHODS`.
 
     Returns:
-        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats).
+        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats); NaN for a
+        size at which a fit has no solution.
     """
     out = {}
     for method in methods:
@@ -205,7 +206,11 @@ def learning_curves(
         for size in sizes:
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
-            rows.append(distances(fit_many(environment, method, size, repeats, rng), environment))
+            try:
+                fitted = fit_many(environment, method, size, repeats, rng)
+            except ConvergenceError:
+                fitted = np.full((repeats, environment.n), np.nan)
+            rows.append(distances(fitted, environment))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     return out
 
