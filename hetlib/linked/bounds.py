@@ -479,7 +479,8 @@ def read_counts(source: str | Path | Sequence[Sequence[object]]) -> tuple[list[s
     """
     if isinstance(source, str | Path):
         with Path(source).open(newline="", encoding="utf-8-sig") as file:
-            rows: list[list[object]] = [list(row) for row in csv.reader(file) if any(row)][1:]
+            lines = [row for row in csv.reader(file) if any(row)][1:]
+        rows: list[list[object]] = [list(row) for row in lines]
     else:
         rows = [list(row) for row in source]
     names: list[str] = []
