@@ -204,7 +204,8 @@ def learning_curves(
         methods: Some of :data:`METHODS`.
 
     Returns:
-        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats).
+        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats); NaN for a
+        size at which a fit has no solution.
     """
     out = {}
     seed = checks.whole("seed", seed, 0)
@@ -216,7 +217,11 @@ def learning_curves(
             size = checks.whole("sizes", size, 0)
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
-            rows.append(distances(fit_many(environment, method, size, repeats, rng), environment))
+            try:
+                fitted = fit_many(environment, method, size, repeats, rng)
+            except ConvergenceError:
+                fitted = np.full((repeats, environment.n), np.nan)
+            rows.append(distances(fitted, environment))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     return out
 
