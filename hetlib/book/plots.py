@@ -207,9 +207,10 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
     if len(names) != columns:
         raise ValueError(f"names has {len(names)} entries; scores has {columns} columns")
     ranks = (-table).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1
-    shades = mpl.colormaps["cividis"](np.linspace(0.05, 0.7, n))
+    shades = mpl.colormaps["plasma"](np.linspace(0, 0.85, n))
     for k, letter in enumerate(letters(n)):
-        ax.plot(ranks[:, k], "o-", color=shades[k], linewidth=2.5, markersize=6)
+        marker = "osD^vPX"[k % 7] + "-"
+        ax.plot(ranks[:, k], marker, color=shades[k], linewidth=2.5, markersize=7)
         left = -14 - 7 * (len(letter) - 1)
         ax.annotate(letter, (0, ranks[0, k]), xytext=(left, -4), textcoords="offset points")
         end = columns - 1
