@@ -149,9 +149,7 @@ def answers(labels: PeopleLabels, ties: str = "half", features: ArrayLike | None
         entry = (labels.weight[rows], (labels.who[rows], row.reshape(-1)[rows]))
         return csr_matrix(entry, shape)
 
-    return Answers(
-        design, count(0), count(1), count(TIE), names, ties, labels.ordered, left_out
-    )
+    return Answers(design, count(0), count(1), count(TIE), names, ties, labels.ordered, left_out)
 
 
 def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
@@ -348,7 +346,9 @@ def fit(
                 firsts.append((base + size * rng.standard_normal((K, F)), even, 0.05))
         if start is not None and len(start.rewards) == 1:
             one = start.rewards[0]
-            firsts.append((one + _split(data, one, K), np.full(K, 1 / K), max(start.careless, 0.05)))
+            firsts.append(
+                (one + _split(data, one, K), np.full(K, 1 / K), max(start.careless, 0.05))
+            )
     sigma = start.sigma if start is not None and start.sigma > 0.1 else 0.5
     found = []
     for table, mass, share in firsts:
@@ -458,7 +458,9 @@ def simulate(model: Fit, data: Answers, rng: np.random.Generator) -> Answers:
     label = rng.choice(len(masses), size=data.people, p=masses / masses.sum())
     each = law[label[n.row], n.col]
     each = np.clip(each, 0, None)
-    drawn = rng.multinomial(np.rint(n.data).astype(np.int64), each / each.sum(axis=1, keepdims=True))
+    drawn = rng.multinomial(
+        np.rint(n.data).astype(np.int64), each / each.sum(axis=1, keepdims=True)
+    )
 
     def table(k: int) -> csr_matrix:
         return csr_matrix((drawn[:, k].astype(float), (n.row, n.col)), data.first.shape)
@@ -566,9 +568,7 @@ def pair_of_fits(
     return one, other
 
 
-def held_out(
-    data: Answers, kinds: Sequence[Kind] = LADDER, folds: int = 5, seed: int = 0
-) -> Array:
+def held_out(data: Answers, kinds: Sequence[Kind] = LADDER, folds: int = 5, seed: int = 0) -> Array:
     """Log-likelihood a label of people left out of the fit, shape (kinds, folds).
 
     Raises:

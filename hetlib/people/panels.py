@@ -109,7 +109,7 @@ def mt_bench(ties: str = "half") -> PeopleLabels:
         row | {"prompt": f"{row['question_id']} turn {row['turn']}"}
         for row in _csv("mt_bench_votes.csv")
     ]
-    codes = dict(first_codes=("model_a",), second_codes=("model_b",))
+    codes = {"first_codes": ("model_a",), "second_codes": ("model_b",)}
     return read_labels(rows, VOTES, ties=ties, **codes)  # type: ignore[arg-type]
 
 

@@ -219,7 +219,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8: byte {error.start}; save it as UTF-8") from None
+        raise ValueError(
+            f"{path.name} is not UTF-8: byte {error.start}; save it as UTF-8"
+        ) from None
     if suffix in (".jsonl", ".ndjson"):
         out = []
         for n, line in enumerate(text.splitlines(), 1):
@@ -245,7 +247,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if not line:
             continue
         if len(line) != len(head):
-            raise ValueError(f"{path.name}, row {n} has {len(line)} fields; its head has {len(head)}")
+            raise ValueError(
+                f"{path.name}, row {n} has {len(line)} fields; its head has {len(head)}"
+            )
         out.append(dict(zip(head, line, strict=True)))
     return out
 
@@ -285,7 +289,7 @@ def _table(
     allowed = {*OPTIONAL, *(c for needed in NEEDED.values() for c in needed)}
     if odd := sorted(set(names) - allowed):
         raise ValueError(f"columns names {odd[0]!r}; it may name {', '.join(sorted(allowed))}")
-    present = {key for row in rows for key in row}
+    present = dict.fromkeys(key for row in rows for key in row)
     for ours, theirs in names.items():
         if theirs not in present:
             raise ValueError(f"columns[{ours!r}] is {theirs!r}; there are {', '.join(present)}")
@@ -387,7 +391,9 @@ def read_labels(
                 continue
             if vote is None:
                 near = next((x for x in (a, b) if x.casefold() == c.casefold()), None)
-                more = f"{c!r} for {a!r} and {b!r}" + (f"; {near!r} in another case?" if near else "")
+                more = f"{c!r} for {a!r} and {b!r}" + (
+                    f"; {near!r} in another case?" if near else ""
+                )
                 refuse("a choice that is neither response", n, more)
                 continue
             if vote == TIE:
@@ -493,7 +499,7 @@ def _pairs_of(
                 x, y = -x, -y
             choice = "tie" if x == y else a if x < y else b
             more = {k: task[a][2][k] for k in ("type", "weight") if k in task[a][2]}
-            pair = dict(annotator=who, first=a, second=b, choice=choice, prompt=prompt)
+            pair = {"annotator": who, "first": a, "second": b, "choice": choice, "prompt": prompt}
             out.append(pair | more | {"occasion": occasion, "_row": task[a][1]})
     if not out and not (wrong and bad == "refuse"):
         raise ValueError(f"no annotator gave a {value} to two items")
