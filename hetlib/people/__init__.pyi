@@ -7,7 +7,9 @@ from .models import answers as answers
 from .models import diagnose as diagnose
 from .models import fit as fit
 from .models import held_out as held_out
+from .models import position_interval as position_interval
 from .models import posterior as posterior
+from .models import ratio_test as ratio_test
 from .models import simulate as simulate
 from .repeats import Interval as Interval
 from .repeats import PairMoments as PairMoments
@@ -16,6 +18,7 @@ from .repeats import bootstrap_parts as bootstrap_parts
 from .repeats import drift as drift
 from .repeats import fewer_labels as fewer_labels
 from .repeats import pair_moments as pair_moments
+from .repeats import pair_parts as pair_parts
 from .repeats import variance_parts as variance_parts
 from .tables import Graph as Graph
 from .tables import Note as Note

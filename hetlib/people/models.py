@@ -506,7 +506,7 @@ def _pooled_finite(data: Answers) -> bool:
     return len(graph(w).comparable) == F
 
 
-def test_step(
+def ratio_test(
     data: Answers,
     smaller: Kind,
     larger: Kind,
@@ -552,9 +552,6 @@ def test_step(
         if above == ENOUGH:  # Besag and Clifford: the p-value is exact all the same
             return Step(what, str(smaller), ratio, above / count, count, broken)
     return Step(what, str(smaller), ratio, (1 + above) / (1 + count), count, broken)
-
-
-test_step.__test__ = False  # type: ignore[attr-defined]  # a test of statistics, not of pytest
 
 
 def pair_of_fits(
@@ -673,7 +670,7 @@ def diagnose(
         if other.objective < one.objective:
             again = fit(data, larger, start=one)
             fits[str(larger)] = other = again if again.objective > other.objective else other
-        step = test_step(
+        step = ratio_test(
             data, smaller, larger, what=what, draws=draws, seed=seed + len(steps), fits=(one, other)
         )
         steps.append(step)

@@ -113,14 +113,20 @@ def mt_bench(ties: str = "half") -> PeopleLabels:
     return read_labels(rows, VOTES, ties=ties, **codes)  # type: ignore[arg-type]
 
 
-def turns_agree() -> tuple[int, int]:
-    """How often one judge voted the same on both turns of a question and pair, and of how many."""
+def turns_agree() -> tuple[int, int, int, int]:
+    """How often one judge voted the same on both turns of a question and pair.
+
+    Returns:
+        Equal votes and cases, ties counted as a vote; then both among cases without a tie.
+    """
     seen: dict[tuple[str, ...], dict[str, str]] = {}
     for row in _csv("mt_bench_votes.csv"):
         key = row["judge"], row["question_id"], row["model_a"], row["model_b"]
         seen.setdefault(key, {})[row["turn"]] = row["winner"]
     both = [votes for votes in seen.values() if len(votes) == 2]
-    return sum(votes["1"] == votes["2"] for votes in both), len(both)
+    clear = [votes for votes in both if "tie" not in votes.values()]
+    same = [sum(v["1"] == v["2"] for v in some) for some in (both, clear)]
+    return same[0], len(both), same[1], len(clear)
 
 
 def film_rankings() -> tuple[Rankings, dict[str, Indices], dict[str, tuple[str, ...]]]:

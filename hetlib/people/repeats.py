@@ -78,6 +78,40 @@ def variance_parts(counts: ArrayLike) -> VarianceParts:
     return VarianceParts(1 - apart, same - apart, mean - apart)
 
 
+def pair_parts(counts: ArrayLike) -> VarianceParts:
+    """The same for one pair and m answers of each person: z is the chance of the first.
+
+    Args:
+        counts: People by group and number of wins of the first, shape (..., groups, m + 1), m at
+            least 2. Groups of fewer than two people add nothing.
+
+    Raises:
+        ValueError: other shapes, negative counts, or fewer than two people.
+    """
+    n = np.asarray(counts, dtype=np.float64)
+    if n.ndim < 2 or n.shape[-1] < 3 or not (np.isfinite(n).all() and (n >= 0).all()):
+        raise ValueError(f"counts has shape {n.shape}; (groups, m + 1) with m >= 2 is needed")
+    size = n.sum(axis=-1)
+    n = np.where((size >= 2)[..., None], n, 0.0)
+    size = n.sum(axis=-1)
+    people = size.sum(axis=-1)
+    if (people < 2).any():
+        raise ValueError("fewer than two people answered")
+    m = n.shape[-1] - 1
+    k = np.arange(m + 1.0)
+
+    def square(table: Array, size: Array) -> Array:
+        """(E z)^2 from two different people."""
+        at = np.where(size > 1, size, 2.0)
+        return np.asarray(((table @ (k / m)) ** 2 - table @ (k / m) ** 2) / (at * (at - 1)))
+
+    pooled = n.sum(axis=-2)
+    once, twice = pooled @ (k / m) / people, pooled @ (k * (k - 1) / (m * (m - 1))) / people
+    apart = square(pooled, people)
+    within = (square(n, size) * size).sum(axis=-1) / people
+    return VarianceParts(once - apart, twice - apart, within - apart)
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate with a confidence interval."""
@@ -96,7 +130,7 @@ def bootstrap_parts(
     """Intervals for person share and group share, by drawing people anew (percentiles).
 
     Args:
-        counts: As for :func:`variance_parts`, without leading axes.
+        counts: As for :func:`variance_parts`, or two axes as for :func:`pair_parts`.
         rng: Source of randomness.
         draws: Bootstrap samples.
         level: Confidence of each interval.
@@ -104,10 +138,11 @@ def bootstrap_parts(
     Returns:
         Person share of the variance, and the groups' share of what lies between people.
     """
-    n = checks.array("counts", counts, 3)
-    best = variance_parts(n)
+    n = np.asarray(counts, dtype=np.float64)
+    parts = pair_parts if n.ndim == 2 else variance_parts
+    best = parts(n)
     drawn = rng.multinomial(int(n.sum()), n.ravel() / n.sum(), size=draws)
-    again = variance_parts(drawn.reshape(draws, *n.shape))
+    again = parts(drawn.reshape(draws, *n.shape))
     cut = [(1 - level) / 2, (1 + level) / 2]
 
     def interval(value: Array, drawn: Array) -> Interval:

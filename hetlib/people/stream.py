@@ -7,6 +7,7 @@ way on each pair; people may be spread over the parts, so parts are kept by pers
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,12 +164,11 @@ def total(parts: Iterable[PairCounts]) -> PairCounts:
     if len({(p.people, p.items) for p in some}) > 1:
         raise ValueError("the parts have different numbers of people or items")
     key, place = np.unique(np.concatenate([p.key for p in some]), return_inverse=True)
-    sums = []
+    sums: dict[str, Counts] = {}
     for name in ("up", "down", "tie"):
-        sums.append(
-            _sum(place.reshape(-1), np.concatenate([getattr(p, name) for p in some]), len(key))
-        )
-    return PairCounts(key, *sums, some[0].people, some[0].items)
+        each = np.concatenate([getattr(p, name) for p in some])
+        sums[name] = _sum(place.reshape(-1), each, len(key))
+    return PairCounts(key, **sums, people=some[0].people, items=some[0].items)
 
 
 def parquet_batches(path: str | Path, rows: int = 1 << 20) -> Iterator[Mapping[str, Any]]:
@@ -177,9 +177,8 @@ def parquet_batches(path: str | Path, rows: int = 1 << 20) -> Iterator[Mapping[s
     Whole numbers: codes of people and items, and a choice of 0, 1 or 2.
     """
     require("pyarrow")
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(path)
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    file = parquet.ParquetFile(path)
     columns = ["annotator", "first", "second", "choice"]
     if lacking := set(columns) - set(file.schema_arrow.names):
         raise ValueError(f"{Path(path).name} has no column {', '.join(sorted(lacking))}")
@@ -203,8 +202,10 @@ def count_stream(
     """
     held: list[PairCounts] = []
     for batch in batches:
-        row = (batch[name] for name in ("annotator", "first", "second", "choice"))
-        held.append(count_part(*row, people, items))
+        who, first, second, choice = (
+            batch[name] for name in ("annotator", "first", "second", "choice")
+        )
+        held.append(count_part(who, first, second, choice, people, items))
         if len(held) >= hold:
             held = [total(held)]
     return total(held)

@@ -7,6 +7,7 @@ rank``) and ratings (``annotator, item, score``); CSV, JSON lines or Parquet.
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import math
@@ -210,11 +211,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         require("pyarrow")
-        import pyarrow.parquet
-
+        parquet: Any = importlib.import_module("pyarrow.parquet")
         try:
-            return list(pyarrow.parquet.read_table(path).to_pylist())
-        except pyarrow.ArrowInvalid as error:
+            return list(parquet.read_table(path).to_pylist())
+        except ValueError as error:  # pyarrow's ArrowInvalid is one
             raise ValueError(f"{path.name} is no Parquet file: {error}") from None
     try:
         text = path.read_text("utf-8-sig")
@@ -243,14 +243,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if twice := [name for name, k in Counter(head).items() if k > 1]:
         raise ValueError(f"{path.name} has the column {twice[0]!r} twice")
     out = []
-    for n, line in enumerate(lines[1:], 1):
-        if not line:
+    for n, fields in enumerate(lines[1:], 1):
+        if not fields:
             continue
-        if len(line) != len(head):
+        if len(fields) != len(head):
             raise ValueError(
-                f"{path.name}, row {n} has {len(line)} fields; its head has {len(head)}"
+                f"{path.name}, row {n} has {len(fields)} fields; its head has {len(head)}"
             )
-        out.append(dict(zip(head, line, strict=True)))
+        out.append(dict(zip(head, fields, strict=True)))
     return out
 
 
@@ -296,9 +296,9 @@ def _table(
     back = {theirs: ours for ours, theirs in names.items()}
     hidden = set(names) - set(back)  # a column of that name that another one replaces
     rows = [{back.get(k, k): v for k, v in row.items() if k not in hidden} for row in rows]
-    present = {key for row in rows for key in row}
+    present = dict.fromkeys(key for row in rows for key in row)
     for kind, needed in NEEDED.items():
-        if present.issuperset(needed):
+        if set(needed) <= set(present):
             return kind, rows
     lacking = [c for c in NEEDED["comparisons"] if c not in present]
     raise ValueError(

@@ -116,7 +116,7 @@ def test_tests_keep_their_level_where_there_is_one_taste() -> None:
     rng, rejected = np.random.default_rng(3), 0
     for seed in range(20):
         drawn = models.simulate(model, planted(40, 20), rng)
-        step = models.test_step(drawn, Kind(), Kind(careless=True), what="x", draws=4, seed=seed)
+        step = models.ratio_test(drawn, Kind(), Kind(careless=True), what="x", draws=4, seed=seed)
         rejected += step.p <= 0.2
     assert rejected <= 10
 
@@ -191,7 +191,7 @@ def test_bad_arguments_are_named() -> None:
         (lambda: fit(replace(data, ordered=False), Kind(position=True)), "shown first"),
         (lambda: diagnose(data, draws=19), "cannot reach the level"),
         (lambda: held_out(data, folds=11), "the number of people"),
-        (lambda: models.test_step(data, Kind(), Kind(True), what="x", draws=0), "draws is 0"),
+        (lambda: models.ratio_test(data, Kind(), Kind(True), what="x", draws=0), "draws is 0"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

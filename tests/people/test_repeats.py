@@ -12,6 +12,7 @@ from hetlib.people.repeats import (
     drift,
     fewer_labels,
     pair_moments,
+    pair_parts,
     variance_parts,
 )
 
@@ -126,3 +127,16 @@ def test_packaged_votes_and_films_are_read() -> None:
     rankings, groups, names = panels.film_rankings()
     assert len(rankings) == 834 == len(groups["age"])
     assert names["fan"] == ("No", "Yes")
+
+
+def test_parts_of_a_pair_are_those_planted() -> None:
+    z, w = np.array([[0.2, 0.7], [0.4, 0.9]]), np.array([[0.3, 0.2], [0.1, 0.4]])
+    k = np.arange(4)
+    law = np.array([1, 3, 3, 1]) * z[..., None] ** k * (1 - z[..., None]) ** (3 - k)
+    parts = pair_parts(1e8 * np.einsum("gu,guk->gk", w, law))
+    mean, by_group = (w * z).sum(), (w * z).sum(axis=1) / w.sum(axis=1)
+    assert parts.total == pytest.approx(mean * (1 - mean))
+    assert parts.person == pytest.approx((w * (z - mean) ** 2).sum())
+    assert parts.group == pytest.approx(w.sum(axis=1) @ (by_group - mean) ** 2)
+    with pytest.raises(ValueError, match="m >= 2"):
+        pair_parts(np.ones((2, 2)))
