@@ -50,8 +50,8 @@ LONG = {
 
 
 def chapters() -> list[str]:
-    """Names of all chapters, in order."""
-    return sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md"))
+    """Names of all chapters, in order; the audit, which runs like one, is last."""
+    return [*sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md")), "audit"]
 
 
 def read_chapter(name: str) -> NotebookNode:

@@ -351,10 +351,16 @@ def fit(
             )
     sigma = start.sigma if start is not None and start.sigma > 0.1 else 0.5
     found = []
-    for table, mass, share in firsts:
+    if start is not None and len(start.rewards) == K:
+        firsts.append((start.rewards, start.masses, -1.0))  # as it is, if the others end below
+    for table, mass, given in firsts:
+        if given < 0 and max(-f.fun for f in found) >= start.objective:  # type: ignore[union-attr]
+            continue
+        share = given if given >= 0 else max(start.careless, 1e-4)  # type: ignore[union-attr]
+        spread = sigma if given >= 0 else max(start.sigma, 1e-3)  # type: ignore[union-attr]
         tail: list[float] = []
         tail += [start.position if start is not None else 0.0] if kind.position else []
-        tail += [sigma] if kind.strengths else []
+        tail += [spread] if kind.strengths else []
         tail += [float(np.log(share / (1 - share)))] if kind.careless else []
         tail += [start.tie if start is not None else -1.0] if data.ties != "half" else []
         tail += list(np.log(mass[:-1] / mass[-1])) if K > 1 else []
