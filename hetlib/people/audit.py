@@ -367,7 +367,7 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
     a, b = (labels.items[k] for k in most)
     if counts.sum() < 2:
         out.append(
-            "Nobody labelled a pair twice. Ask 100 people twice about one close pair: the "
+            "No two people labelled the same pair twice without a tie. Ask 100 people twice about one close pair: the "
             "variance of their choice probabilities is then known to about ± 0.05."
         )
     else:
