@@ -12,6 +12,8 @@
 #                      make try/04-drawbacks P="-p link probit"
 #                      make try/04-drawbacks P="-f my-question.yml" OUT=mine.ipynb
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
+#   make variants    every chapter with the other parameters of params/variants
+#   make seeds       every chapter with 20 seeds: which verdicts depend on them
 #   make bench       compare our speed with the peers'
 #   make mutants     small changes of the code that no test notices; of one file:
 #                      make mutants T=hetlib/borda/counts.py
@@ -32,7 +34,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench mutants clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -48,19 +50,19 @@ $(MATHJAX): .venv/ready
 	@mkdir -p $(@D)
 	@$(PY) -c 'import importlib.util as u, pathlib as p, hetlib; here = p.Path(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]); hetlib.store.write("$@", (here / "static/mathjax/$(@F)").read_bytes())'
 
-# The picture of the index page
-COVER := book/_static/cover.svg
-$(COVER): tools/cover.py .venv/ready $(wildcard hetlib/*.py hetlib/ring/*.py hetlib/book/*.py)
-	@$(PY) tools/cover.py $@
+# The figure that opens the book
+OPENING := book/_static/opening.html
+$(OPENING): tools/opening.py .venv/ready $(wildcard hetlib/*.py hetlib/core/*.py hetlib/borda/*.py hetlib/book/*.py)
+	@$(PY) tools/opening.py $@
 
-reproduce: setup $(MATHJAX) $(COVER)
+reproduce: setup $(MATHJAX) $(OPENING)
 	$(PATHS) $(PY) tools/execute.py --profile quick --into $(QUICK)/notebooks --missing
 	@cp -r _config.yml _toc.yml book $(QUICK)
 	$(BUILD) $(QUICK)
 	@echo "The book, from this run: $(QUICK)/_build/html/index.html"
 	@$(PATHS) $(PY) tools/scorecard.py $(QUICK)
 
-book: setup $(MATHJAX) $(COVER)
+book: setup $(MATHJAX) $(OPENING)
 	$(BUILD) .
 	@echo "The book, from the stored outputs: _build/html/index.html"
 
@@ -111,9 +113,12 @@ pages:
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done
 
+variants seeds: setup
+	$(PATHS) $(PY) tools/trials.py $@ $(T)
+
 mutants: setup
 	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
 	$(PY) tools/mutants.py $(if $(T),"$(T)")
 
 clean:
-	rm -rf _build book/_static/mathjax book/_static/cover.svg .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build book/_static/mathjax book/_static/opening.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
