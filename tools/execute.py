@@ -30,6 +30,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import one_page
 import yaml
 from digests import provenance, stale
 from nbformat import NotebookNode
@@ -296,6 +297,8 @@ def main() -> int:
         given = os.environ.get("P", "") if options.trial else ""
     try:
         extra, asked = given_parameters(shlex.split(given))
+        if names == ["audit"] and (table := os.environ.get("DATA", "")):
+            extra += ["-r", "data", str(Path(table).expanduser().resolve())]
         for name in names:
             check_parameters(asked, name)
     except ValueError as error:
@@ -325,6 +328,8 @@ def main() -> int:
         tqdm.write(f"{name:24s} {time.monotonic() - start:6.1f} s  {word}", file=sys.stderr)
         if error:
             failed[name] = error
+        elif trial and name == "audit":
+            tqdm.write(f"one page: {os.path.relpath(one_page.write(outs[name]), ROOT)}")
 
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
         list(pool.map(one, range(len(names)), names))

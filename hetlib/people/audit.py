@@ -368,7 +368,8 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
     if counts.sum() < 2:
         out.append(
             "No two people labelled the same pair twice without a tie. Ask 100 people twice "
-            "about one close pair: the variance of their choice probabilities is then known to about ± 0.05."
+            "about one close pair: the variance of their choice probabilities is then known to "
+            "about ± 0.05 (95 %)."
         )
     else:
         moments = pair_moments(counts)

@@ -329,35 +329,34 @@ def fit(
     rng = np.random.default_rng(seed)
     if start is None and kind != Kind():
         start = fit(data, Kind(), ridge=ridge)
-    firsts: list[tuple[Array, Array, float]] = []  # rewards, masses, careless share
-    if start is None:
-        firsts.append((np.zeros((K, F)), np.full(K, 1 / K), 0.05))
-    elif len(start.rewards) == K:
-        firsts.append((start.rewards, start.masses, max(start.careless, 0.05)))
-    if K > 1:
-        if kind.strengths or kind.careless:  # tastes first: noise must not hide one of them
-            plain = fit(data, Kind(kind.position, types=K), ridge=ridge, starts=starts, seed=seed)
-            firsts.append((plain.rewards, plain.masses, 0.05))
-        else:
-            base = fit(data, Kind(), ridge=ridge).rewards[0]
-            size, even = max(1.0, float(base.std())), np.full(K, 1 / K)
-            firsts.append((base + _split(data, base, K), even, 0.05))
-            for _ in range(max(starts, 1) - 1):
-                firsts.append((base + size * rng.standard_normal((K, F)), even, 0.05))
-        if start is not None and len(start.rewards) == 1:
+    even = np.full(K, 1 / K)
+    # Strengths can pass for carelessness and back: both likelihoods have several optima.
+    noise = [(0.5, 0.05), (0.1, 0.3)] if kind.strengths and kind.careless else [(0.5, 0.1)]
+    own = []
+    if start is not None:
+        own = [(max(start.sigma, 1e-3), float(np.clip(start.careless, 1e-3, 0.9)))]
+    firsts: list[tuple[Array, Array, tuple[float, float]]] = []
+    if start is not None and start.kind == kind:
+        firsts = [(start.rewards, start.masses, own[0])]
+    elif K == 1:
+        table = np.zeros((1, F)) if start is None else start.rewards[:1]
+        firsts = [(table, even, n) for n in noise + own]
+    elif not (kind.strengths or kind.careless):
+        base = fit(data, Kind(), ridge=ridge).rewards[0]
+        size = max(1.0, float(base.std()))
+        firsts = [(base + _split(data, base, K), even, noise[0])]
+        for _ in range(max(starts, 1) - 1):
+            firsts.append((base + size * rng.standard_normal((K, F)), even, noise[0]))
+    else:  # tastes first: noise must not hide one of them
+        plain = fit(data, Kind(kind.position, types=K), ridge=ridge, starts=starts, seed=seed)
+        firsts = [(plain.rewards, plain.masses, n) for n in (own + noise)[:2]]
+        if start is not None and len(start.rewards) == K:
+            firsts.append((start.rewards, start.masses, own[0]))
+        elif start is not None:
             one = start.rewards[0]
-            firsts.append(
-                (one + _split(data, one, K), np.full(K, 1 / K), max(start.careless, 0.05))
-            )
-    sigma = start.sigma if start is not None and start.sigma > 0.1 else 0.5
+            firsts.append((one + _split(data, one, K), even, own[0]))
     found = []
-    if start is not None and len(start.rewards) == K:
-        firsts.append((start.rewards, start.masses, -1.0))  # as it is, if the others end below
-    for table, mass, given in firsts:
-        if given < 0 and max(-f.fun for f in found) >= start.objective:  # type: ignore[union-attr]
-            continue
-        share = given if given >= 0 else max(start.careless, 1e-4)  # type: ignore[union-attr]
-        spread = sigma if given >= 0 else max(start.sigma, 1e-3)  # type: ignore[union-attr]
+    for table, mass, (spread, share) in firsts:
         tail: list[float] = []
         tail += [start.position if start is not None else 0.0] if kind.position else []
         tail += [spread] if kind.strengths else []
