@@ -52,7 +52,11 @@ LONG = {
 
 def chapters() -> list[str]:
     """Names of all chapters, in order; the audit, which runs like one, is last."""
-    return [*sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md")), "audit"]
+    book = ROOT / "book"
+    return [
+        *sorted(path.stem for path in book.glob("[0-9]*.md")),
+        *(path.stem for path in book.glob("audit.md")),
+    ]
 
 
 def read_chapter(name: str) -> NotebookNode:

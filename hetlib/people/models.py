@@ -249,8 +249,22 @@ def _classes(p: dict[str, Any], kind: Kind) -> tuple[Array, Array]:
     return nodes, np.append(table, share) if kind.careless else table
 
 
+#: Counts of first, second and tie, as (outcome, table, its transpose); empty ones left out.
+_Tables = list[tuple[int, Any, Any]]
+
+
+def _tables(data: Answers) -> _Tables:
+    """The counts as the likelihood multiplies by them: plain arrays unless they are large."""
+    out: _Tables = []
+    for k, m in enumerate((data.first, data.second, data.tie)):
+        if m.nnz:
+            table = m.toarray() if m.shape[0] * m.shape[1] <= 1_000_000 else m
+            out.append((k, table, table.T if isinstance(table, np.ndarray) else m.T.tocsr()))
+    return out
+
+
 def _log_probability(
-    p: dict[str, Any], data: Answers, kind: Kind
+    p: dict[str, Any], data: Answers, kind: Kind, tables: _Tables | None = None
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Of each person's answers by class; with the margins, outcomes and slopes by class."""
     nodes, masses = _classes(p, kind)
@@ -260,40 +274,46 @@ def _log_probability(
     if kind.careless:
         eta = np.vstack([eta, np.zeros(eta.shape[1])])
     logs, slopes = _outcomes(eta, p["tie"], data.ties)
-    table = data.first @ logs[0].T + data.second @ logs[1].T + data.tie @ logs[2].T
-    return np.asarray(table), masses, eta, slopes, strength
+    out = np.zeros((data.people, len(eta)))
+    for k, table, _ in _tables(data) if tables is None else tables:
+        out += table @ logs[k].T
+    return out, masses, eta, slopes, strength
 
 
 def _objective(
-    theta: Array, data: Answers, kind: Kind, ridge: float, weight: Array | None
+    theta: Array, data: Answers, kind: Kind, ridge: float, tables: _Tables | None = None
 ) -> tuple[float, Array]:
     """Minus the penalised log-likelihood and its gradient, which the E-step gives."""
+    tables = _tables(data) if tables is None else tables
     F, K = data.design.shape[1], kind.types
     p = _unpack(theta, kind, F, data.ties)
-    table, masses, eta, slopes, strength = _log_probability(p, data, kind)
-    share, total = responsibilities(table, masses)
-    if weight is not None:
-        share = share * weight[:, None]
-    made = [np.asarray((m.T @ share).T) for m in (data.first, data.second, data.tie)]
-    d_eta = made[0] * slopes[0] + made[1] * slopes[1] + made[2] * slopes[2]
-    sure = d_eta[: K * len(strength)].reshape(K, len(strength), -1)
+    table, masses, eta, slopes, strength = _log_probability(p, data, kind, tables)
+    with np.errstate(divide="ignore"):  # the E-step, as in mixture.responsibilities
+        table = table + np.log(masses)
+    top = table.max(axis=1, keepdims=True)
+    share = np.exp(table - top)
+    total = share.sum(axis=1, keepdims=True)
+    share /= total
+    made = [(k, np.asarray((back @ share).T)) for k, _, back in tables]
+    d_eta = sum(n * slopes[k] for k, n in made)
+    sure = np.asarray(d_eta)[: K * len(strength)].reshape(K, len(strength), -1)
     by_margin = np.einsum("ksp,s->kp", sure, strength)
     grad = [(by_margin @ data.design - ridge * p["r"]).ravel()]
-    value = float(total.sum() if weight is None else weight @ total)
-    value -= ridge / 2 * float((p["r"] ** 2).sum())
+    value = float((np.log(total) + top).sum()) - ridge / 2 * float((p["r"] ** 2).sum())
     if kind.position:
         grad.append(np.array([sure.sum()]))
     if kind.strengths:
         nodes, _ = _classes(p, kind)
         margin = p["r"] @ data.design.T
-        grad.append(np.array([np.einsum("ksp,s,kp->", sure, strength * nodes, margin)]))
+        per_node = (sure * margin[:, None, :]).sum(axis=(0, 2))
+        grad.append(np.array([per_node @ (strength * nodes)]))
     mass = share.sum(axis=0)
     if kind.careless:
         c = expit(p["c"])
         grad.append(np.array([mass[-1] * (1 - c) - mass[:-1].sum() * c]))
     if data.ties != "half":
         d = _tie_slopes(eta, p["tie"], data.ties)
-        grad.append(np.array([(made[0] * d[0] + made[1] * d[1] + made[2] * d[2]).sum()]))
+        grad.append(np.array([sum(float((n * d[k]).sum()) for k, n in made)]))
     if K > 1:
         by_type = mass[: K * len(strength)].reshape(K, -1).sum(axis=1)
         w = np.exp(p["mass"] - p["mass"].max())
@@ -355,7 +375,7 @@ def fit(
         elif start is not None:
             one = start.rewards[0]
             firsts.append((one + _split(data, one, K), even, own[0]))
-    found = []
+    found, tables = [], _tables(data)
     for table, mass, (spread, share) in firsts:
         tail: list[float] = []
         tail += [start.position if start is not None else 0.0] if kind.position else []
@@ -374,7 +394,7 @@ def fit(
             minimize(
                 _objective,
                 theta,
-                args=(data, kind, ridge, None),
+                args=(data, kind, ridge, tables),
                 jac=True,
                 method="L-BFGS-B",
                 bounds=bounds,
@@ -613,8 +633,8 @@ def _information(model: Fit, data: Answers, step: float = 1e-4) -> Array:
     for k in range(len(theta)):
         e = np.zeros(len(theta))
         e[k] = step
-        high = _objective(theta + e, data, kind, 1e-2, None)[1]
-        low = _objective(theta - e, data, kind, 1e-2, None)[1]
+        high = _objective(theta + e, data, kind, 1e-2)[1]
+        low = _objective(theta - e, data, kind, 1e-2)[1]
         out[k] = (high - low) / (2 * step)
     return (out + out.T) / 2
 

@@ -54,9 +54,9 @@ def test_gradient(ties: str) -> None:
     kind = Kind(True, True, True, 2)
     size = 10 + 3 + (ties != "half") + 1
     theta = 0.3 + 0.2 * np.random.default_rng(0).standard_normal(size)
-    _, found = models._objective(theta, data, kind, 0.01, None)
+    _, found = models._objective(theta, data, kind, 0.01)
     steps = 1e-6 * np.eye(size)
-    value = lambda t: models._objective(t, data, kind, 0.01, None)[0]  # noqa: E731
+    value = lambda t: models._objective(t, data, kind, 0.01)[0]  # noqa: E731
     assert found == pytest.approx(
         [(value(theta + e) - value(theta - e)) / 2e-6 for e in steps], rel=1e-4, abs=1e-4
     )
