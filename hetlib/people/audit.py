@@ -364,7 +364,7 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
     }
     most = max(linked, key=lambda pair: len(linked[pair]))
     counts = np.bincount([int(sum(v[:2])) for v in linked[most]], minlength=3)[:3]
-    a, b = (labels.items[k] for k in most)
+    one_name, other_name = (labels.items[k] for k in most)
     if counts.sum() < 2:
         out.append(
             "No two people labelled the same pair twice without a tie. Ask 100 people twice "
@@ -376,7 +376,7 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         wanted = max(abs(moments.variance) / 2, 0.02)
         need = int(np.ceil(moments.people * (moments.variance_error / wanted) ** 2))
         out.append(
-            f"On {a} and {b}, {moments.people:.0f} people answered twice: variance of the choice "
+            f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: variance of the choice "
             f"probability {moments.variance:.3f} ± {moments.variance_error:.3f}."
             + (
                 f" About {need:,} people would halve the doubt about it to ± {wanted:.3f}."
