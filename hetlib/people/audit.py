@@ -149,6 +149,12 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             "from people who answer by coin. More labels a person would: the two differ in the "
             "few people whose labels are pure chance."
         )
+    if data.ties != "half" and data.tie.sum() and set(found.needed) - {"position"}:
+        out.append(
+            "This model of ties has one parameter for everybody: people who call more or fewer "
+            "ties than others look to it as if they felt less or more strongly, or were of "
+            "another type. Compare the audit with ties dropped, or as half a win each."
+        )
     if not {"strengths", "carelessness", "reliability"} & set(found.needed):
         out.append("No difference in how strongly or how carefully people answer was found.")
     if "types" in found.needed:
@@ -376,8 +382,8 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         wanted = max(abs(moments.variance) / 2, 0.02)
         need = int(np.ceil(moments.people * (moments.variance_error / wanted) ** 2))
         out.append(
-            f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: variance of the choice "
-            f"probability {moments.variance:.3f} ± {moments.variance_error:.3f}."
+            f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: "
+            f"variance of the choice probability {moments.variance:.3f} ± {moments.variance_error:.3f}."
             + (
                 f" About {need:,} people would halve the doubt about it to ± {wanted:.3f}."
                 if need > moments.people
