@@ -383,9 +383,10 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         need = int(np.ceil(moments.people * (moments.variance_error / wanted) ** 2))
         out.append(
             f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: "
-            f"variance of the choice probability {moments.variance:.3f} ± {moments.variance_error:.3f}."
+            f"variance of the choice probability {moments.variance:.3f} ± "
+            f"{moments.variance_error:.3f}."
             + (
-                f" About {need:,} people would halve the doubt about it to ± {wanted:.3f}."
+                f" About {need:,} people would make that ± {wanted:.3f}."
                 if need > moments.people
                 else " That is known well enough."
             )
