@@ -7,12 +7,12 @@ Prose, tables, lists and pictures stand in the file itself; nothing in it needs 
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from html import escape
 from pathlib import Path
 
-from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 from tidy import read_notebook
 
@@ -29,7 +29,8 @@ def prose(text: str) -> str:
     """Markdown as HTML; targets go, and a role is what it names."""
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\(\{ref\}`[^`]*`\)|\{ref\}`([^`]*)`", lambda m: m[1] or "", text)
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    parser = importlib.import_module("markdown_it")  # comes with jupytext
+    return str(parser.MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
 
 def output(out: NotebookNode) -> str:
