@@ -155,6 +155,11 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             "ties than others look to it as if they felt less or more strongly, or were of "
             "another type. Compare the audit with ties dropped, or as half a win each."
         )
+    if data.ties == "half" and data.tie.sum() > 0.1 * data.labels:
+        out.append(
+            "Ties as half a win each make answers look steadier than choices do, so that strengths "
+            "and carelessness are harder to see. Compare the audit with ties dropped."
+        )
     if not {"strengths", "carelessness", "reliability"} & set(found.needed):
         out.append("No difference in how strongly or how carefully people answer was found.")
     if "types" in found.needed:

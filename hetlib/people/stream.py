@@ -7,7 +7,6 @@ way on each pair; people may be spread over the parts, so parts are kept by pers
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hetlib.checks import Array
-from hetlib.extras import require
+from hetlib.people.tables import parquet_reader
 
 Counts = NDArray[np.int64]
 
@@ -176,9 +175,7 @@ def parquet_batches(path: str | Path, rows: int = 1 << 20) -> Iterator[Mapping[s
 
     Whole numbers: codes of people and items, and a choice of 0, 1 or 2.
     """
-    require("pyarrow")
-    parquet: Any = importlib.import_module("pyarrow.parquet")
-    file = parquet.ParquetFile(path)
+    file = parquet_reader().ParquetFile(path)
     columns = ["annotator", "first", "second", "choice"]
     if lacking := set(columns) - set(file.schema_arrow.names):
         raise ValueError(f"{Path(path).name} has no column {', '.join(sorted(lacking))}")

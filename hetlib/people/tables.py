@@ -25,7 +25,6 @@ from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
 from hetlib.core.labels import TIE, Bits, Indices
-from hetlib.extras import require
 
 #: What a choice may be called when neither response won; compared without regard to case.
 TIES = ("tie", "tie (bothbad)", "both bad", "both good", "draw", "equal", "0.5", ".5")
@@ -206,12 +205,23 @@ def graph(wins: ArrayLike) -> Graph:
     )
 
 
+def parquet_reader() -> Any:
+    """The module that reads Parquet.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    try:
+        return importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from error
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a file, by name of column."""
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
-        require("pyarrow")
-        parquet: Any = importlib.import_module("pyarrow.parquet")
+        parquet = parquet_reader()
         try:
             return list(parquet.read_table(path).to_pylist())
         except ValueError as error:  # pyarrow's ArrowInvalid is one
