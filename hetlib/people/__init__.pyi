@@ -4,6 +4,7 @@ from .models import Fit as Fit
 from .models import Kind as Kind
 from .models import Step as Step
 from .models import answers as answers
+from .models import careless_interval as careless_interval
 from .models import diagnose as diagnose
 from .models import fit as fit
 from .models import held_out as held_out

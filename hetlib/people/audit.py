@@ -19,7 +19,7 @@ from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.labels import TIE
 from hetlib.linked.bounds import bounds_from_counts
-from hetlib.people.models import Answers, Diagnosis, Fit, position_interval
+from hetlib.people.models import Answers, Diagnosis, Fit, careless_interval, position_interval
 from hetlib.people.repeats import pair_moments
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -142,7 +142,9 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
     if "strengths" in found.needed:
         out.append(strength[0].upper() + strength[1:] + ".")
     if "carelessness" in found.needed:
-        out.append(coins[0].upper() + coins[1:] + ".")
+        low, high = careless_interval(model, data)
+        share = f"95 % interval of the share {low:.2f} to {high:.2f}"
+        out.append(f"{coins[0].upper()}{coins[1:]} ({share}).")
     if "reliability" in found.needed:
         out.append(
             "People are not equally reliable, but these data cannot tell strengths that differ "

@@ -626,6 +626,22 @@ def position_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[f
     return model.position - z * error, model.position + z * error
 
 
+def careless_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[float, float]:
+    """Wald interval for the share of people who answer by coin, on the log-odds scale.
+
+    Args:
+        model: A fit with carelessness.
+        data: What it was fitted to.
+        level: Confidence.
+    """
+    from scipy.stats import norm
+
+    at = model.rewards.size + model.kind.position + model.kind.strengths
+    error = float(np.sqrt(np.linalg.pinv(_information(model, data))[at, at]))
+    odds, z = float(model._theta[at]), norm.ppf((1 + level) / 2)
+    return float(expit(odds - z * error)), float(expit(odds + z * error))
+
+
 def _information(model: Fit, data: Answers, step: float = 1e-4) -> Array:
     """Observed information, by differences of the gradient."""
     theta, kind = model._theta, model.kind

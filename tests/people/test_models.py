@@ -130,6 +130,16 @@ def test_interval_of_position_covers() -> None:
     assert covered >= 8  # fewer have probability 2e-4
 
 
+def test_interval_of_the_careless_share_covers() -> None:
+    covered = 0
+    for seed in range(12):
+        data = planted(80, 40, seed=seed, careless=0.3)
+        low, high = models.careless_interval(fit(data, Kind(careless=True)), data)
+        covered += low <= 0.3 <= high
+        assert high - low < 0.35
+    assert covered >= 8  # fewer have probability 2e-4
+
+
 def test_careless_people_are_named() -> None:
     data = planted(60, 80, careless=0.3, seed=2)
     strong = np.random.default_rng(2)
