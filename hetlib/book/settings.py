@@ -18,6 +18,7 @@ from hetlib.book.text import plain
 #: Parameters that change no result that a claim is about, or that claims must hold for.
 NEUTRAL = frozenset(
     {"profile", "seed", "pew_folder", "networks", "workers", "folder", "scheduler", "device"}
+    | {"own_file", "own_types", "own_weight", "own_per_option"}  # a survey beside the others
 )
 
 
@@ -66,7 +67,7 @@ def changed(cells: list[str] | None = None) -> dict[str, Any]:
             return {
                 name: value
                 for name, value in given.items()
-                if name not in NEUTRAL and value != defaults.get(name, value)
+                if name not in NEUTRAL and (name not in defaults or value != defaults[name])
             }
     return {}
 

@@ -8,8 +8,11 @@ its ends. Then follow what is certain about the order of many responses, and fin
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +44,8 @@ class Witness:
 
     def moments(self, labels: int) -> Array:
         """E σ(Δr)^k for k = 1..labels, shape (labels,)."""
-        return self.weights @ expit(self.differences)[:, None] ** np.arange(1, labels + 1)
+        k = np.arange(1, checks.whole("labels", labels, 1) + 1)
+        return self.weights @ expit(self.differences)[:, None] ** k
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,13 @@ class Bounds:
         return self.upper - self.lower
 
 
-@lru_cache(maxsize=256)
 def tangent_point(reward_bound: float) -> float:
     """Where the line through (σ(B), B) touches the logit from above, below 1/2."""
+    return _tangent_point(limit(reward_bound))
+
+
+@lru_cache(maxsize=256)
+def _tangent_point(reward_bound: float) -> float:
     b = expit(reward_bound)
     gap = lambda z: z + (b - expit(z)) / (expit(z) * expit(-z)) - reward_bound  # noqa: E731
     return float(expit(brentq(gap, -reward_bound, 0.0, xtol=1e-15, rtol=1e-15)))
@@ -79,14 +87,14 @@ def majority_needed(reward_bound: float) -> float:
 
     It is σ(-B) + B t(1 - t) with t the :func:`tangent_point`.
     """
-    B = checks.positive("reward_bound", reward_bound)
-    t = tangent_point(B)
+    B = limit(reward_bound)
+    t = _tangent_point(B)
     return float(expit(-B) + B * t * (1 - t))
 
 
 def _envelope(p: float, B: float) -> Witness:
     """The population with E x = p of the greatest average: the concave envelope of the logit."""
-    t, b = tangent_point(B), float(expit(B))
+    t, b = _tangent_point(B), float(expit(B))
     if p <= t:
         return Witness(np.array([logit(p)]), np.ones(1))
     share = min((p - t) / (b - t), 1.0)
@@ -241,10 +249,11 @@ def choice_moments(population: Population, labels: int) -> Array:
     Raises:
         ValueError: labels < 1, or a link that is not logistic.
     """
-    if labels < 1:
-        raise ValueError(f"labels is {labels}; at least one is needed")
+    labels = checks.whole("labels", labels, 1)
     if population.link != "logistic":
-        raise ValueError(f"link is {population.link!r}; these bounds are for the logistic link")
+        raise ValueError(
+            f"the population's link is {population.link!r}; these bounds are for the logistic link"
+        )
     p = population.pairwise_by_type()
     return np.array(
         [np.einsum("u,uij->ij", population.weights, p**k) for k in range(1, labels + 1)]
@@ -296,9 +305,9 @@ def certified_ranking(moments: ArrayLike, reward_bound: float) -> CertifiedRanki
         ValueError: not square, the two directions of a pair do not agree, moments that no
             population has, or intervals that no average reward satisfies together.
     """
-    raw = np.asarray(moments, dtype=np.float64)
+    raw = checks.array("moments", moments, None)
     c = checks.array("moments", raw[None] if raw.ndim == 2 else raw, 3)
-    checks.pairwise(c[0])
+    checks.pairwise(c[0], "moments" if raw.ndim == 2 else "moments[0]")
     for k in range(1, len(c)):
         signs = [comb(k + 1, j) * (-1) ** j * (c[j - 1] if j else 1.0) for j in range(k + 2)]
         gap = abs(np.sum(np.broadcast_arrays(*signs), axis=0) - c[k].T)
@@ -332,12 +341,13 @@ def tighten(upper: ArrayLike) -> CertifiedRanking:
     if d.shape[0] != d.shape[1]:
         raise ValueError(f"upper must be square, not of shape {d.shape}")
     np.fill_diagonal(d, 0)
-    for k in range(len(d)):
-        d = np.minimum(d, d[:, k, None] + d[None, k, :])
+    with np.errstate(over="ignore"):  # to infinity, which is no bound
+        for k in range(len(d)):
+            d = np.minimum(d, d[:, k, None] + d[None, k, :])
     if np.diag(d).min() < -1e-7:
         i = int(np.diag(d).argmin())
         raise ValueError(
-            f"no average reward fits all pairs: bounds around response {i} sum to {d[i, i]:.3g}, "
+            f"no average reward fits upper: bounds around response {i} sum to {d[i, i]:.3g}, "
             "which is negative; is reward_bound too small?"
         )
     np.fill_diagonal(d, 0)
@@ -364,10 +374,9 @@ def confidence_box(counts: ArrayLike, level: float = 0.95, pairs: int = 1) -> tu
         raise ValueError(f"counts[{int(n.argmax())}] is {n.max():g}; at most 1e300 is allowed")
     if len(n) < 2 or (n < 0).any() or not n.sum() > 0:
         raise ValueError(f"counts must be two or more non-negative numbers, not {n.tolist()}")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie in (0, 1)")
-    if not (np.isfinite(pairs) and pairs >= 1):
-        raise ValueError(f"pairs is {pairs}; a finite number, at least one, is needed")
+    level = checks.between("level", level, 0, 1)
+    if not 1 <= checks.real("pairs", pairs) <= 1e9:
+        raise ValueError(f"pairs is {pairs}; a number from 1 to 1e9 is needed")
     # one label: the two cells say the same, so they are one interval
     alpha = (1 - level) / pairs / (len(n) if len(n) > 2 else 1)
     rest = n.sum() - n
@@ -429,3 +438,156 @@ def certified_from_counts(
             pair = bounds_from_counts(n[:, i, j], reward_bound, level, N * (N - 1) // 2)
             upper[i, j], upper[j, i] = pair.upper, -pair.lower
     return tighten(upper)
+
+
+def worst_width_bounds(labels: int, reward_bound: float) -> tuple[float, float]:
+    """Lower and upper bound on the width that labels of one person leave open at worst.
+
+    With m the greatest odd number of at most ``labels`` (which has the same width), n = m + 2 and
+    t = tanh(B/4) they are (8/n) artanh tⁿ and 8 Σ_i t^(n + 4i)/(n + 4i): chapter 12's theorem on
+    the worst case.
+
+    Args:
+        labels: Labels a person gives on the pair, 0 or more.
+        reward_bound: B.
+
+    Raises:
+        ValueError: labels is negative or no whole number, or B is not positive.
+    """
+    B = checks.positive("reward_bound", reward_bound)
+    if checks.whole("labels", labels) < 0:
+        raise ValueError(f"labels is {labels}; it must not be negative")
+    if labels == 0:
+        return 2 * B, 2 * B
+    n = labels + 2 - (labels % 2 == 0)
+    t = np.tanh(B / 4)
+    powers = n + 4 * np.arange(max(64, int(20 / -np.log(t)) + 1))
+    return float(8 / n * np.arctanh(t**n)), float(8 * np.sum(t**powers / powers))
+
+
+Table = dict[tuple[int, int], Array]
+
+
+def read_counts(source: str | Path | Sequence[Sequence[object]]) -> tuple[list[str], Table]:
+    """Names and label counts of a table: one row a pair of responses.
+
+    Args:
+        source: Rows, or a .csv file with a header: first response, second response, then how
+            many people chose the first 0, 1, ..., m times in their m labels on the pair. m may
+            differ from row to row; empty cells at the end of a row are left out.
+
+    Returns:
+        Names in the order in which they occur, and the counts by pair of indices.
+
+    Raises:
+        ValueError: a row that is too short, names one response twice, repeats a pair, or has
+            counts that are no whole numbers of at least 0 or all 0.
+    """
+    if isinstance(source, str | Path):
+        with Path(source).open(newline="", encoding="utf-8-sig") as file:
+            lines = [row for row in csv.reader(file) if any(row)][1:]
+        rows: list[list[object]] = [list(row) for row in lines]
+    else:
+        rows = [list(row) for row in source]
+    names: list[str] = []
+    table: Table = {}
+    for k, row in enumerate(rows):
+        while row and row[-1] in ("", None):
+            row.pop()
+        if len(row) < 4:
+            raise ValueError(
+                f"counts[{k}] has {len(row)} entries; two responses and two or more counts are"
+                " needed: how many people chose the first 0, 1, ... times"
+            )
+        first, second = str(row[0]).strip(), str(row[1]).strip()
+        if first == second:
+            raise ValueError(f"counts[{k}] names {first!r} twice")
+        for name in (first, second):
+            if name not in names:
+                names.append(name)
+        i, j = names.index(first), names.index(second)
+        if (i, j) in table or (j, i) in table:
+            raise ValueError(f"counts[{k}] repeats the pair of {first!r} and {second!r}")
+        if len(row) - 3 > moment_problem.MOST:
+            raise ValueError(
+                f"counts[{k}] has {len(row) - 3} labels a person; at most {moment_problem.MOST}"
+                " are allowed"
+            )
+        try:
+            n = np.array([float(str(cell)) for cell in row[2:]])
+        except ValueError:
+            raise ValueError(f"counts[{k}] must hold numbers after the two names") from None
+        if not np.isfinite(n).all() or (n < 0).any() or (n % 1 != 0).any() or n.sum() == 0:
+            raise ValueError(
+                f"counts[{k}] must hold whole numbers of at least 0, not all 0; it holds"
+                f" {n.tolist()}"
+            )
+        table[i, j] = n
+    if not table:
+        raise ValueError("counts is empty; at least one pair is needed")
+    return names, table
+
+
+def certified_from_table(
+    table: Table, responses: int, reward_bound: float, level: float = 0.95
+) -> CertifiedRanking:
+    """The same as :func:`certified_from_counts` for some pairs, each with its own labels.
+
+    Args:
+        table: Counts by pair (i, j): how many people let i win k times, k = 0..m.
+        responses: Number of responses.
+        reward_bound: B; what is left where a pair was not asked.
+        level: Confidence that no certified order is wrong.
+
+    Raises:
+        ValueError: as :func:`bounds_from_counts` and :func:`tighten`.
+    """
+    upper = np.full((responses, responses), limit(reward_bound))
+    np.fill_diagonal(upper, 0)
+    for (i, j), counts in table.items():
+        try:
+            pair = bounds_from_counts(counts, reward_bound, level, len(table))
+        except ValueError as error:
+            raise ValueError(f"pair [{i}, {j}]: {error}") from error
+        upper[i, j], upper[j, i] = pair.upper, -pair.lower
+    return tighten(upper)
+
+
+def next_label(
+    counts: ArrayLike, reward_bound: float, level: float = 0.95, pairs: int = 1
+) -> tuple[Array, Array]:
+    """What as many labels again as there are people would be worth.
+
+    Nobody knows the population, so this is computed for three that the counts allow: the
+    two that attain the ends of the interval, and their even mixture.
+
+    Args:
+        counts: How many people let y2 win k times of their m labels, shape (m + 1,).
+        reward_bound: B.
+        level: Of the intervals.
+        pairs: Number of pairs that share the level.
+
+    Returns:
+        Width of the interval at the counts to be expected, for each of the three: if new people
+        give these labels, m each; and if the same people give one more, shape (3,) each.
+
+    Raises:
+        ValueError: as :func:`bounds_from_counts`.
+    """
+    n = checks.array("counts", counts, 1)
+    low, high = bounds_from_counts(n, reward_bound, level, pairs).witnesses
+    both = Witness(
+        np.concatenate([low.differences, high.differences]),
+        np.concatenate([low.weights, high.weights]) / 2,
+    )
+    m = len(n) - 1
+
+    def width(people: Witness, labels: int, size: float) -> float:
+        k, x = np.arange(labels + 1)[:, None], expit(people.differences)
+        law = (comb(labels, k) * x**k * (1 - x) ** (labels - k)) @ people.weights
+        return bounds_from_counts(size * law, reward_bound, level, pairs).width
+
+    populations = (low, both, high)
+    more_people = [width(p, m, n.sum() * (1 + 1 / m)) for p in populations]
+    more_labels = [width(p, m + 1, n.sum()) for p in populations]
+    return np.array(more_people), np.array(more_labels)

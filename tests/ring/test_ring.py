@@ -192,3 +192,20 @@ def test_bad_questions() -> None:
         one_dimensional(np.ones((1, 4)))
     with pytest.raises(ValueError, match="square"):
         by_offset(np.ones((2, 4)))
+
+
+def test_a_size_without_a_solution_is_nan_and_the_others_stay(monkeypatch):
+    from hetlib.core.newton import ConvergenceError
+    from hetlib.ring import curves
+
+    fit = curves.fit_many
+
+    def failing(environment, method, size, *rest, **options):
+        if size == 1000:
+            raise ConvergenceError("no minimum")
+        return fit(environment, method, size, *rest, **options)
+
+    monkeypatch.setattr(curves, "fit_many", failing)
+    found = curves.learning_curves(RingEnvironment(n=8), [1000, 2000], 2, 0, ["dpo"])["dpo"]
+    assert np.isnan(found["tv"][0]).all()
+    assert np.isfinite(found["tv"][1]).all()

@@ -23,6 +23,7 @@ from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
 from hetlib.llm.train import checkpoints
 from hetlib.llm.train.trainer import PairTrainer, Presentations, Rhythm, points
+from hetlib.store import writing
 
 PACKAGES = ("hetlib", "torch", "transformers", "peft", "accelerate", "numpy")
 
@@ -51,7 +52,8 @@ def train(
     Returns:
         The content of metrics.json, which is ``agreement`` with the true average reward on
         held-out pairs and its 95 % interval from ``low`` to ``high``, ``steps``,
-        ``presentations``, ``tokens`` read, and ``curve``, a list of measurements by step.
+        ``presentations``, ``tokens`` read, ``processes``, ``global_batch``, the pairs of a step
+        over all of them, and ``curve``, a list of measurements by step.
 
     Raises:
         ValueError: unusable settings or data, a model that cannot be loaded, or a folder that
@@ -113,6 +115,8 @@ def train(
         "steps": shown.steps,
         "presentations": int(shown.steps * settings.global_batch * args.world_size),
         "tokens": shown.tokens,
+        "processes": args.world_size,
+        "global_batch": settings.global_batch * args.world_size,
         "curve": curve(trainer.state.log_history),
     }
     trainer.save_model(str(folder))
@@ -123,7 +127,8 @@ def train(
             seconds["peak_gib"] = torch.cuda.max_memory_allocated(args.device) / estimate.GIB
         checkpoints.write_json(folder / "times.json", seconds)
         checkpoints.write_json(folder / "environment.json", environment(args.device))
-        np.save(folder / "scores.npy", trainer.scores)
+        with writing(folder / "scores.npy") as part, part.open("wb") as out:
+            np.save(out, trainer.scores, allow_pickle=False)
         checkpoints.write_json(folder / "metrics.json", metrics)
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
