@@ -41,7 +41,7 @@ MODULES = {
 # A room imports only rooms that stand before it; those of the book none but these two.
 ORDER = [
     *("extras", "checks", "core", "borda", "surveys", "linked", "consistent", "mixture", "ring"),
-    *("comparison", "llm"),
+    *("people", "comparison", "llm"),
 ]
 BOOK = {"book", "provenance", "store"}
 
