@@ -97,8 +97,8 @@ class Gather(SphinxPostTransform):
                 section = section_of(cell)
                 entry = gathered.setdefault(id(section), (section, [], []))
                 entry[2].extend(verdict for _, (verdict, _) in judged)
-                for one, (_, claim) in judged:
-                    self.link(one, claim, docname)
+                for one, (_, name) in judged:
+                    self.link(one, name, docname)
                 entry[1].append(self.take(cell, outputs, [one for one, _ in judged]))
             elif part(cell, "source") is not None and (what := shows(outputs)):
                 source = part(cell, "source")

@@ -42,7 +42,7 @@ def caption(offence: float) -> str:
 
 def figure() -> SliderFigure:
     """The slider figure, with a static picture at a strong offence."""
-    both = 10 * np.array([margins(z) for z in OFFENCE])  # summed over ten people
+    both = 10 * np.array([margins(float(z)) for z in OFFENCE])  # summed over ten people
     none = np.zeros_like(OFFENCE)
     people = np.column_stack([none + 9 * MILD, -OFFENCE, none, none])
     best = np.column_stack([none, none, both[:, 1], none])
@@ -57,7 +57,7 @@ def figure() -> SliderFigure:
     ax.axhline(0, color="black", lw=0.8)
     ax.set(ylabel="first answer over second")
     return slider_figure(
-        {"how much the tenth prefers the second answer": OFFENCE},
+        {"how much the tenth prefers the second answer": [float(z) for z in OFFENCE]},
         GROUPS,
         {"wishes": people, "their sum": best, "DPO": dpo},
         captions=lambda k: caption(float(OFFENCE[k])),

@@ -148,7 +148,8 @@ def main() -> int:
     else:
         trials = seeds([name for name in names if of_seed(name)], options.seeds)
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        results = list(pool.map(lambda p: outcome(*p[1], p[0]), enumerate(trials)))
+        places = range(len(trials))
+        results = list(pool.map(lambda at: outcome(*trials[at], at), places))
     wrong = 0
     table: dict[str, Counter[str]] = {}
     for (chapter, name, _), result in zip(trials, results, strict=True):
