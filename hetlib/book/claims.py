@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hetlib.book import settings as running
 from hetlib.book.text import html
 from hetlib.extras import require
 
@@ -22,9 +23,40 @@ import yaml
 REPRODUCED = "reproduced"
 IN_DIRECTION = "reproduced in direction"
 NOT_REPRODUCED = "not reproduced"
+CHECKED = "checked"  # our own statements: nobody has stated them before
+FAILS = "does not hold"
+AGREES = "agrees with the printed figures"
+DISAGREES = "disagrees with the printed figures"
+TRACED = "traced"
+NOT_TRACED = "not so in its source"
 NEEDS_DATA = "needs data we may not ship"
+NOT_RUN = "not run"
+NOT_JUDGED = "not judged at these settings"
 NOT_CHECKED = "not yet checked"
-VERDICTS = (REPRODUCED, IN_DIRECTION, NOT_REPRODUCED, NEEDS_DATA, NOT_CHECKED)
+VERDICTS = (
+    *(NOT_REPRODUCED, FAILS, DISAGREES, NOT_TRACED, IN_DIRECTION),  # failures first
+    *(REPRODUCED, CHECKED, AGREES, TRACED),
+    *(NEEDS_DATA, NOT_RUN, NOT_JUDGED, NOT_CHECKED),
+)
+FAILED = (NOT_REPRODUCED, FAILS, DISAGREES, NOT_TRACED)
+GOOD = (REPRODUCED, IN_DIRECTION, CHECKED, AGREES, TRACED)
+
+#: Kinds of evidence, and what each means.
+EVIDENCE = {
+    "proved": "a proof in the text and a computation by another route",
+    "run": "simulated or trained here",
+    "data": "computed from data that are here",
+    "printed": "arithmetic on figures that the paper prints",
+    "traced": "read off a source that is named",
+}
+SETTINGS = ("all", "default")
+#: What fails in a statement that is not reproduced, and how much hangs on it.
+FAULTS = ("statement", "step", "hypothesis", "number", "caption", "experiment")
+WEIGHTS = {
+    "conclusion": "changes a conclusion",
+    "narrows": "narrows it",
+    "cosmetic": "cosmetic",
+}
 
 #: Type of the output that carries a verdict to the scorecard.
 MIME = "application/vnd.hetlib.verdict+json"
@@ -42,9 +74,15 @@ class Claim:
     statement: str
     check: str
     paper: float | bool
+    evidence: str
+    settings: str
     tolerance: float | None = None
     format: str = ".3g"
     needs: str | None = None
+    fails: str | None = None
+    weight: str | None = None
+    repaired: str | None = None
+    erratum: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that could not be judged."""
@@ -54,6 +92,36 @@ class Claim:
             raise ValueError(f"claim {self.id}: state it so that the paper's value is true")
         if isinstance(self.paper, bool) != (self.tolerance is None):
             raise ValueError(f"claim {self.id}: a number needs a tolerance, a statement has none")
+        for field, known in (
+            ("evidence", EVIDENCE),
+            ("settings", SETTINGS),
+            ("fails", (None, *FAULTS)),
+            ("weight", (None, *WEIGHTS)),
+        ):
+            if getattr(self, field) not in known:
+                given, allowed = getattr(self, field), ", ".join(str(one) for one in known)
+                raise ValueError(
+                    f"claim {self.id}: {field} is {given!r}; it must be one of {allowed}"
+                )
+        reason = self.fails, self.weight, self.repaired
+        if any(reason) != all(reason):
+            raise ValueError(f"claim {self.id}: fails, weight and repaired go together")
+
+    @property
+    def reason(self) -> str:
+        """What fails, how much hangs on it, and what holds instead; empty if nothing is known."""
+        if not (self.fails and self.weight and self.repaired):
+            return ""
+        return f"Fails: {self.fails} ({WEIGHTS[self.weight]}). {self.repaired.strip()}"
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What it is called when the claim holds, and when it does not."""
+        if self.evidence == "printed":
+            return AGREES, DISAGREES
+        if self.evidence == "traced":
+            return TRACED, NOT_TRACED
+        return (CHECKED, FAILS) if self.source == "ours" else (REPRODUCED, NOT_REPRODUCED)
 
     def show(self, value: float | bool) -> str:
         """A value as the book prints it."""
@@ -98,8 +166,8 @@ class Verdict:
     note: str = ""
 
     def __bool__(self) -> bool:
-        """Whether the claim was reproduced, at least in direction."""
-        return self.verdict in (REPRODUCED, IN_DIRECTION)
+        """Whether the claim holds, at least in direction."""
+        return self.verdict in GOOD
 
     def __repr__(self) -> str:
         """What CI compares: the verdict, not the digits."""
@@ -116,6 +184,7 @@ class Verdict:
     def _html(self) -> str:
         kind = self.verdict.replace(" ", "-")
         word = "paper" if self.claim.source == "paper" else "stated"
+        failed = self.verdict in (*FAILED, IN_DIRECTION) and self.claim.repaired
         stated = "" if isinstance(self.claim.paper, bool) else f"{word} {_number(self.claim)}, "
         detail = f"{stated}here {self.value}" if self.value else self.claim.needs or ""
         return (
@@ -123,8 +192,9 @@ class Verdict:
             f"<strong>{html(self.verdict)}</strong> "
             f"<span>{html(self.claim.place)}</span> "
             f"<code>{html(self.claim.id)}</code> "
-            f"<span>{html(detail)}</span>"
-            f"{' <em>' + html(self.note) + '</em>' if self.note else ''}</div>"
+            f"<span>{html(self.claim.evidence)}: {html(detail)}</span>"
+            f"{' <em>' + html(self.note) + '</em>' if self.note else ''}"
+            f"{' <span>' + html(self.claim.reason) + '</span>' if failed else ''}</div>"
         )
 
 
@@ -135,10 +205,11 @@ def _number(claim: Claim) -> str:
 def judge(claim: Claim, value: float | bool, direction: bool | None = None) -> str:
     """The verdict on a value.
 
-    A statement is reproduced if it holds. A number is reproduced if it is within the claim's
-    tolerance. Whatever misses is reproduced in direction if ``direction`` is True. NaN
-    never counts.
+    A statement is good if it holds, a number if it is within the claim's tolerance; what that
+    is called follows from its source and its evidence (:attr:`Claim.words`). What misses is
+    reproduced in direction if ``direction`` is True. NaN never counts.
     """
+    good_word, bad_word = claim.words
     if isinstance(claim.paper, bool):
         if not isinstance(value, bool):
             raise ValueError(f"claim {claim.id} is a statement: give True or False, not {value!r}")
@@ -147,12 +218,12 @@ def judge(claim: Claim, value: float | bool, direction: bool | None = None) -> s
         if isinstance(value, bool):
             raise ValueError(f"claim {claim.id} is a number: give a number, not {value!r}")
         if math.isnan(value):
-            return NOT_REPRODUCED
+            return bad_word
         assert claim.tolerance is not None
         good = abs(value - claim.paper) <= claim.tolerance * (1 + 1e-9)
     if good:
-        return REPRODUCED
-    return IN_DIRECTION if direction is True else NOT_REPRODUCED
+        return good_word
+    return IN_DIRECTION if direction is True else bad_word
 
 
 def check(
@@ -161,7 +232,9 @@ def check(
     direction: bool | None = None,
     note: str = "",
 ) -> Verdict:
-    """Judge a claim of the paper; the last line of a cell shows the verdict.
+    """Judge a claim; the last line of a cell shows the verdict.
+
+    A claim about the chapter's own example is not judged where parameters have other values.
 
     Args:
         claim_id: An id of ``claims.yml``.
@@ -178,16 +251,20 @@ def check(
         ValueError: an unknown id, or a value of the wrong kind.
     """
     claim = _find(claim_id)
+    other = running.changed() if claim.settings == "default" else {}
     if callable(value):
         compute: Callable[[], Any] = value
         try:
             value = compute()
         except Exception as error:
-            return Verdict(claim, NOT_REPRODUCED, "error", f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            return Verdict(claim, NOT_JUDGED if other else claim.words[1], "error", said)
     if hasattr(value, "item"):
         value = value.item()
     if not isinstance(value, bool | int | float):
         raise ValueError(f"claim {claim_id}: give a number or True or False, not {value!r}")
+    if other and isinstance(value, bool) == isinstance(claim.paper, bool):
+        return Verdict(claim, NOT_JUDGED, claim.show(value), note)
     return Verdict(claim, judge(claim, value, direction), claim.show(value), note)
 
 
@@ -201,6 +278,15 @@ def needs_data(claim_id: str) -> Verdict:
     if not claim.needs:
         raise ValueError(f"claim {claim_id} does not say in claims.yml which data it needs")
     return Verdict(claim, NEEDS_DATA, "")
+
+
+def not_run(claim_id: str) -> Verdict:
+    """Say that nothing but a run is missing, such as one on a larger machine.
+
+    Raises:
+        ValueError: an unknown id.
+    """
+    return Verdict(_find(claim_id), NOT_RUN, "")
 
 
 def _find(claim_id: str) -> Claim:

@@ -16,7 +16,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hetlib.book import claims
-from hetlib.book.claims import IN_DIRECTION, NEEDS_DATA, NOT_REPRODUCED, REPRODUCED, Claim
+from hetlib.book.claims import (
+    AGREES,
+    CHECKED,
+    DISAGREES,
+    FAILS,
+    IN_DIRECTION,
+    NEEDS_DATA,
+    NOT_JUDGED,
+    NOT_REPRODUCED,
+    NOT_RUN,
+    NOT_TRACED,
+    REPRODUCED,
+    TRACED,
+    Claim,
+)
 
 ROOT = Path(__file__).parents[2]
 NAMES = """
@@ -30,7 +44,11 @@ WRITTEN = [path.stem for path in CHAPTERS]
 
 
 FIELDS = ("id", "source", "kind", "place", "chapter", "statement", "check")
-WORDS: dict[str, Any] = dict.fromkeys(FIELDS, "")
+WORDS: dict[str, Any] = dict.fromkeys(FIELDS, "") | {
+    "source": "paper",
+    "evidence": "run",
+    "settings": "all",
+}
 
 
 def number(paper: float = 2.0, tolerance: float = 0.5) -> Claim:
@@ -64,7 +82,7 @@ def test_a_row_is_complete(claim: Claim) -> None:
 def test_an_id_is_used_once(tmp_path: Path) -> None:
     row = (
         "- {id: a, source: paper, kind: k, place: p, chapter: c, statement: s, check: c, "
-        "paper: true}\n"
+        "paper: true, evidence: run, settings: all}\n"
     )
     path = tmp_path / "claims.yml"
     path.write_text(row)
@@ -82,6 +100,10 @@ def test_an_id_is_used_once(tmp_path: Path) -> None:
         ({"paper": False}, "state it so that the paper's value is true"),
         ({"paper": 2.0}, "a number needs a tolerance"),
         ({"paper": True, "tolerance": 0.1}, "a statement has none"),
+        ({"paper": True, "evidence": "said"}, "evidence is 'said'; it must be one of proved, run"),
+        ({"paper": True, "settings": "some"}, "settings is 'some'; it must be one of all, default"),
+        ({"paper": True, "fails": "luck"}, "fails is 'luck'; it must be one of"),
+        ({"paper": True, "fails": "step"}, "fails, weight and repaired go together"),
     ],
 )
 def test_a_row_that_cannot_be_judged_is_refused(
@@ -98,13 +120,15 @@ def named(chapter: Path) -> set[str]:
     """Ids written out in a chapter's calls of check and needs_data."""
     found = set()
     for cell in jupytext.read(chapter).cells:
-        if cell.cell_type == "code" and ("check(" in cell.source or "needs_data(" in cell.source):
+        if cell.cell_type == "code" and re.search(r"\b(check|needs_data|not_run)\(", cell.source):
             code = "\n".join(line for line in cell.source.splitlines() if line[:1] not in "%!")
             for call in ast.walk(ast.parse(code)):
                 if isinstance(call, ast.Call) and call.args:
                     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
                     first = call.args[0]
-                    if name in ("check", "needs_data") and isinstance(first, ast.Constant):
+                    if name in ("check", "needs_data", "not_run") and isinstance(
+                        first, ast.Constant
+                    ):
                         found.add(str(first.value))
     return found
 
@@ -199,10 +223,34 @@ def test_a_value_of_the_wrong_kind_is_refused(claim: Claim, value: float | bool)
         claims.judge(claim, value)
 
 
+@pytest.mark.parametrize(
+    ("source", "evidence", "words"),
+    [
+        ("paper", "proved", (REPRODUCED, NOT_REPRODUCED)),
+        ("notes", "data", (REPRODUCED, NOT_REPRODUCED)),
+        ("ours", "proved", (CHECKED, FAILS)),
+        ("paper", "printed", (AGREES, DISAGREES)),
+        ("ours", "traced", (TRACED, NOT_TRACED)),
+    ],
+)
+def test_words_follow_source_and_evidence(
+    source: str, evidence: str, words: tuple[str, str]
+) -> None:
+    claim = dataclasses.replace(statement(), source=source, evidence=evidence)
+    assert (claims.judge(claim, True), claims.judge(claim, False)) == words
+
+
+def test_only_what_was_proved_run_or_computed_is_reproduced() -> None:
+    for claim in ALL.values():
+        if claim.source == "ours" or claim.evidence in ("printed", "traced"):
+            assert REPRODUCED not in claim.words
+
+
 # ---- check ----
 
-NUMBER = next(claim for claim in ALL.values() if not isinstance(claim.paper, bool))
-STATEMENT = next(claim for claim in ALL.values() if claim.paper is True)
+JUDGED = [c for c in ALL.values() if c.words == (REPRODUCED, NOT_REPRODUCED)]
+NUMBER = next(claim for claim in JUDGED if not isinstance(claim.paper, bool))
+STATEMENT = next(claim for claim in JUDGED if claim.paper is True)
 
 
 def test_check_takes_values_functions_and_numpy() -> None:
@@ -238,6 +286,64 @@ def test_needing_data_must_be_declared() -> None:
         claims.needs_data(next(c.id for c in ALL.values() if not c.needs))
     needy = next(claim for claim in ALL.values() if claim.needs)
     assert claims.needs_data(needy.id).verdict == NEEDS_DATA
+
+
+@pytest.mark.parametrize("scope", ["all", "default"])
+def test_other_parameters_suspend_what_is_about_the_default(
+    scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = next(c for c in JUDGED if c.paper is True and c.settings == scope)
+    assert claims.check(claim.id, False).verdict == NOT_REPRODUCED
+    monkeypatch.setattr(claims.running, "changed", lambda: {"beta": 3.0})
+    expected = NOT_JUDGED if scope == "default" else NOT_REPRODUCED
+    assert claims.check(claim.id, False).verdict == expected
+    assert claims.check(claim.id, lambda: 1 / 0).verdict == expected
+
+
+def test_what_was_not_run_says_so() -> None:
+    verdict = claims.not_run(STATEMENT.id)
+    assert verdict.verdict == NOT_RUN
+    assert not verdict
+
+
+def literal_values(source: str) -> list[str]:
+    """Ids of checks in a cell whose value is made of literals alone."""
+    tree = ast.parse("\n".join(x for x in source.splitlines() if x[:1] not in "%!"))
+    constant = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = []
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and len(call.args) > 1:
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            names = [node.id for node in ast.walk(call.args[1]) if isinstance(node, ast.Name)]
+            calls = any(isinstance(node, ast.Call) for node in ast.walk(call.args[1]))
+            if name == "check" and not calls and set(names) <= constant:
+                found.append(ast.unparse(call.args[0]))
+    return found
+
+
+def test_literal_values_are_seen() -> None:
+    for cell in (
+        'check("a", False)',
+        'check("a", not True)',
+        'ok = True\ncheck("a", ok)',
+        'check("a", 3 > 2)',
+    ):
+        assert literal_values(cell), cell
+    for cell in ('check("a", x > 2)', 'check("a", len("x") > 2)', 'x = f()\ncheck("a", x)'):
+        assert not literal_values(cell), cell
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_no_verdict_rests_on_literals_alone(chapter: Path) -> None:
+    cells = [cell.source for cell in jupytext.read(chapter).cells if cell.cell_type == "code"]
+    found = [one for cell in cells if "check(" in cell for one in literal_values(cell)]
+    assert not found, f"{chapter.name}: {found} have a value written by hand"
 
 
 def test_a_verdict_shows_itself_and_escapes_what_it_shows() -> None:

@@ -1,0 +1,151 @@
+"""Sentences that rest on conditions, and the parameters with which a chapter runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hetlib.book import sentences, settings
+from hetlib.book.sentences import MIME, FalseSentenceError, holds, sentence
+
+
+@pytest.fixture
+def glued(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    import myst_nb
+
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(myst_nb, "glue", lambda key, value, display: found.update({key: value}))
+    return found
+
+
+def strict(monkeypatch: pytest.MonkeyPatch, value: bool) -> None:
+    monkeypatch.setattr(sentences, "_strict", lambda: value)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_true_sentence_is_shown(
+    full: bool, glued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict(monkeypatch, full)
+    said = sentence("key", "A is more than B.", np.bool_(True), "No.", n=5)
+    assert glued == {"key": said}
+    bundle = said._repr_mimebundle_()
+    assert bundle["text/markdown"] == "A is more than B."
+    assert bundle[MIME] == {"key": "key", "text": "A is more than B.", "condition": True}
+
+
+@pytest.mark.parametrize(("condition", "n"), [(False, None), (False, 9), (True, 4)])
+def test_a_false_sentence_stops_the_full_run(
+    condition: bool, n: int | None, glued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict(monkeypatch, True)
+    with pytest.raises(FalseSentenceError, match=r"key: .*A is more than B\."):
+        sentence("key", "A is more than B.", condition, "No.", n=n)
+    assert not glued
+
+
+@pytest.mark.parametrize(("condition", "n"), [(False, None), (True, 4)])
+def test_elsewhere_the_page_says_what_the_run_shows(
+    condition: bool, n: int | None, glued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict(monkeypatch, False)
+    assert sentence("key", "A is more.", condition, "They are level.", n=n).shown == (
+        "They are level."
+    )
+    assert "A is more" not in sentence("key", "A is more.", condition, n=n).shown
+
+
+def test_plain_prose_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict(monkeypatch, True)
+    assert holds("A is more than B.", 2 > 1).condition
+    with pytest.raises(FalseSentenceError, match="A is more than B"):
+        holds("A is more than B.", np.bool_(False))
+    strict(monkeypatch, False)
+    assert not holds("A is more than B.", False).condition
+
+
+@pytest.mark.parametrize("condition", [None, 1.0, "yes", np.array([True, False])])
+def test_what_is_no_condition_is_refused(condition: object) -> None:
+    with pytest.raises(ValueError, match=r"condition of|can only convert"):
+        holds("A.", condition)
+    with pytest.raises(ValueError, match="the sentence is empty"):
+        holds(" ", True)
+
+
+# ---- which parameters were changed ----
+
+HEAD = """import os
+
+profile: str = os.environ.get("P", "full")
+beta: float = 0.5
+sizes: list = [1, 2]
+"""
+
+
+def injected(text: str) -> dict[str, Any]:
+    return settings.changed([HEAD, "# Parameters\n" + text, "beta = 7"])
+
+
+def test_changed_parameters_are_seen() -> None:
+    assert injected("beta = 3.0\n") == {"beta": 3.0}
+    assert injected("sizes = [1, 2, 3]\nbeta = 0.5\n") == {"sizes": [1, 2, 3]}
+
+
+def test_what_changes_no_claim_is_not_counted() -> None:
+    assert injected('profile = "quick"\nseed = 9\n') == {}
+    assert settings.changed([HEAD, "beta = 7"]) == {}
+    assert settings.changed([]) == {}
+
+
+# ---- values of parameters ----
+
+
+@pytest.mark.parametrize(
+    ("value", "rules"),
+    [
+        (2, {}),
+        (0.5, {"above": 0, "below": 1}),
+        (3, {"kind": "whole", "least": 3, "most": 3}),
+        ("probit", {"kind": "text", "among": ["logit", "probit"]}),
+        (True, {"kind": "flag"}),
+        ([1, 2.5], {"kind": "numbers", "length": (2, 2)}),
+        ([[1, 2], [3, 4.0]], {"kind": "table", "shape": (2, None)}),
+        (["a"], {"kind": "texts"}),
+    ],
+)
+def test_sensible_values_pass(value: Any, rules: dict[str, Any]) -> None:
+    settings.require("x", value, **rules)
+
+
+@pytest.mark.parametrize(
+    ("value", "rules", "message"),
+    [
+        ("2", {}, r"parameter x is '2'; it must be a number"),
+        (True, {}, "it must be a number"),
+        (float("nan"), {}, "it must be finite"),
+        (0, {"above": 0}, "it must be more than 0"),
+        (-1, {"least": 0}, "it must be at least 0"),
+        (2, {"most": 1}, "it must be at most 1"),
+        (1, {"below": 1}, "it must be less than 1"),
+        (2.5, {"kind": "whole"}, "it must be a whole number"),
+        ("probot", {"kind": "text", "among": ["logit", "probit"]}, "did you mean 'probit'"),
+        (1, {"kind": "flag"}, "it must be True or False"),
+        (3, {"kind": "numbers"}, "it must be a list of numbers"),
+        ([], {"kind": "numbers"}, "it has 0 entries, at least 1 are allowed"),
+        ([1], {"kind": "numbers", "length": (2, 2)}, "it has 1 entries, 2 are allowed"),
+        ([1, "a"], {"kind": "numbers"}, r"parameter x\[1\] is 'a'; it must be a number"),
+        ([[1, 2], [3]], {"kind": "table"}, r"x\[1\] is \[3\]; it has 1 entries, 2 are allowed"),
+        ([[1, 2]], {"kind": "table", "shape": (2, None)}, "it has 1 entries, 2 are allowed"),
+        ([1, 2], {"kind": "table"}, r"x\[0\] is 1; it must be a table"),
+    ],
+)
+def test_other_values_are_refused_in_words(value: Any, rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings.require("x", value, **rules)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind is 'colour'; it must be one of number"):
+        settings.require("x", 1, kind="colour")
