@@ -12,6 +12,8 @@
 #                      make try/04-drawbacks P="-p link probit"
 #                      make try/04-drawbacks P="-f my-question.yml" OUT=mine.ipynb
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
+#   make variants    every chapter with the other parameters of params/variants
+#   make seeds       every chapter with 20 seeds: which verdicts depend on them
 #   make bench       compare our speed with the peers'
 #   make mutants     small changes of the code that no test notices; of one file:
 #                      make mutants T=hetlib/borda/counts.py
@@ -32,7 +34,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench mutants clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -110,6 +112,9 @@ pages:
 
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done
+
+variants seeds: setup
+	$(PATHS) $(PY) tools/trials.py $@ $(T)
 
 mutants: setup
 	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'

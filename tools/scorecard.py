@@ -8,21 +8,44 @@ shows what the notebooks of the same build have computed.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
-import nbformat
 from docutils import nodes
-from docutils.parsers.rst import directives
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from tidy import read_notebook
 
-from hetlib.book.claims import MIME, NEEDS_DATA, NOT_CHECKED, VERDICTS, Claim, load
+from hetlib import store
+from hetlib.book.claims import (
+    EVIDENCE,
+    FAILED,
+    GOOD,
+    IN_DIRECTION,
+    MIME,
+    NEEDS_DATA,
+    NOT_CHECKED,
+    VERDICTS,
+    WEIGHTS,
+    Claim,
+    load,
+)
 
-COLUMNS = ("Claim", "Place", "Paper", "Here", "Verdict")
+SOURCES = {"paper": "The paper", "notes": "Two summaries", "ours": "This book"}
+COLUMNS = ("Claim", "Place", "Stated", "Here", "Verdict")
+RECORD = (
+    *("id", "source", "kind", "place", "chapter", "statement", "check", "paper", "tolerance"),
+    *("evidence", "settings", "fails", "weight", "repaired", "erratum"),
+)
 WIDTHS = (44, 16, 10, 12, 18)
 
 
@@ -33,6 +56,12 @@ class Row(NamedTuple):
     verdict: str
     value: str
     note: str
+    found: bool
+
+
+def slug(verdict: str) -> str:
+    """A verdict as a class of HTML."""
+    return verdict.replace(" ", "-")
 
 
 def verdicts(notebooks: Path) -> dict[str, dict[str, str]]:
@@ -46,30 +75,43 @@ def verdicts(notebooks: Path) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     for path in sorted(notebooks.glob("[0-9]*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                data: Any = output.get("data", {}).get(MIME)
-                if data is None:
-                    continue
-                if data["id"] in found:
-                    raise ValueError(f"claim {data['id']} is judged twice: see {path.name}")
-                if data["id"] not in load():
-                    raise ValueError(f"claim {data['id']} in {path.name} is not in claims.yml")
-                found[data["id"]] = {**data, "chapter": path.stem}
+        for claim, data in verdicts_of(read_notebook(path)).items():
+            if claim in found:
+                raise ValueError(f"claim {claim} is judged twice: see {path.name}")
+            if claim not in load():
+                raise ValueError(f"claim {claim} in {path.name} is not in claims.yml")
+            found[claim] = {**data, "chapter": path.stem}
     return found
 
 
-def rows(notebooks: Path, source: str) -> list[Row]:
-    """All claims of a source, judged or not, in the order of ``claims.yml``."""
+def verdicts_of(nb: NotebookNode) -> dict[str, dict[str, str]]:
+    """Verdicts of one notebook by claim.
+
+    Raises:
+        ValueError: two cells judge the same claim.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            data: Any = output.get("data", {}).get(MIME)
+            if data is None:
+                continue
+            if data["id"] in found:
+                raise ValueError(f"claim {data['id']} is judged twice in one chapter")
+            found[data["id"]] = data
+    return found
+
+
+def rows(notebooks: Path) -> list[Row]:
+    """All claims, judged or not, by chapter and then in the order of ``claims.yml``."""
     found = verdicts(notebooks)
     table = []
-    for claim in load().values():
-        if claim.source != source:
-            continue
+    for claim in sorted(load().values(), key=lambda claim: claim.chapter):
         default = NEEDS_DATA if claim.needs else NOT_CHECKED
         one = found.get(claim.id, {})
         verdict = one.get("verdict", default)
-        table.append(Row(claim, verdict, one.get("value", ""), one.get("note", "")))
+        note, value = one.get("note", ""), one.get("value", "")
+        table.append(Row(claim, verdict, value, note, claim.id in found))
     return table
 
 
@@ -79,98 +121,193 @@ def badge(verdict: str, text: str = "") -> nodes.inline:
     return nodes.inline("", text or verdict, classes=classes)
 
 
+def title_of(source: Path, chapter: str) -> str:
+    """A chapter as a heading: its title if this book has it, else its name."""
+    number, _, name = chapter.partition("-")
+    path = source / "notebooks" / f"{chapter}.ipynb"
+    plain = name.replace("-", " ").capitalize() or chapter
+    if path.exists():
+        lines = read_notebook(path).cells[0].source.splitlines()
+        plain = next((line[2:] for line in lines if line.startswith("# ")), plain)
+    return f"{int(number)} {plain}" if number.isdigit() else plain
+
+
 class Scorecard(SphinxDirective):
-    """``{scorecard} paper``: the table of one source; ``:counts:`` shows only the totals."""
+    """``{scorecard} counts``, ``evidence``, ``failures`` or ``chapters``: parts of the page."""
 
     required_arguments = 1
-    option_spec = {"counts": directives.flag}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes."""
         notebooks = Path(self.env.srcdir) / "notebooks"
         for path in notebooks.glob("*.ipynb"):
             self.env.note_dependency(str(path))
-        found = rows(notebooks, self.arguments[0])
-        if "counts" in self.options:
-            return [self.counts(found)]
-        out: list[nodes.Node] = []
-        for chapter, group in groupby(found, key=lambda row: row.claim.chapter):
-            out += [nodes.rubric(text=self.title(chapter)), self.table(list(group))]
-        return out
+        self.rows = rows(notebooks)
+        part = self.arguments[0]
+        if part not in ("counts", "evidence", "failures", "chapters"):
+            raise self.error(f"{part!r} is no part of the scorecard")
+        return list(getattr(self, part)())
 
-    def title(self, chapter: str) -> str:
-        """The chapter as a heading: its title if this book has it, else its name."""
-        number, name = chapter.split("-", 1)
-        path = Path(self.env.srcdir) / "notebooks" / f"{chapter}.ipynb"
-        if not path.exists():
-            return f"{int(number)} {name.replace('-', ' ').capitalize()}"
-        lines = nbformat.read(path, as_version=4).cells[0].source.splitlines()
-        return f"{int(number)} {next(line[2:] for line in lines if line.startswith('# '))}"
+    def counts(self) -> Iterator[nodes.Node]:
+        """A line of badges a source; each leads to its claims."""
+        page = self.env.app.builder.get_relative_uri(self.env.docname, "book/scorecard")
+        for source, words in SOURCES.items():
+            total = Counter(row.verdict for row in self.rows if row.claim.source == source)
+            line = nodes.paragraph(classes=["verdict-counts"])
+            line += nodes.strong(text=f"{words}: ")
+            for verdict in VERDICTS:
+                if total[verdict]:
+                    uri = f"{page}#verdict={quote(verdict)}&source={source}"
+                    link = nodes.reference("", "", internal=True, refuri=uri)
+                    link += badge(verdict, f"{total[verdict]} {verdict}")
+                    line += [link, nodes.Text(" ")]
+            yield line
 
-    def counts(self, found: list[Row]) -> nodes.Node:
-        """A line of badges with totals."""
-        total = Counter(row.verdict for row in found)
-        line = nodes.paragraph(classes=["verdict-counts"])
-        for verdict in VERDICTS:
-            line += badge(verdict, f"{total[verdict]} {verdict}")
-            line += nodes.Text(" ")
-        return line
+    def evidence(self) -> Iterator[nodes.Node]:
+        """A table: kinds of evidence by source, with how many claims hold."""
+        head = ["Evidence", "What it is", *SOURCES.values()]
+        body = []
+        for kind, words in EVIDENCE.items():
+            cells = []
+            for source in SOURCES:
+                found = [
+                    r for r in self.rows if (r.claim.evidence, r.claim.source) == (kind, source)
+                ]
+                good = sum(row.verdict in GOOD for row in found)
+                cells.append(f"{good} of {len(found)}" if found else "–")
+            body.append([kind, words, *cells])
+        yield self.plain_table(head, body)
 
-    def table(self, found: list[Row]) -> nodes.Node:
+    def plain_table(self, head: list[str], body: list[list[str]]) -> nodes.table:
+        """A table of texts."""
+        group = nodes.tgroup(cols=len(head))
+        group += [nodes.colspec(colwidth=1) for _ in head]
+        for holder, lines in ((nodes.thead(), [head]), (nodes.tbody(), body)):
+            for line in lines:
+                row = nodes.row()
+                row += [nodes.entry("", nodes.paragraph(text=text)) for text in line]
+                holder += row
+            group += holder
+        return nodes.table("", group)
+
+    def failures(self) -> Iterator[nodes.Node]:
+        """What does not hold as it is stated, the heaviest first."""
+        order = [*WEIGHTS, None]
+        found = [row for row in self.rows if row.verdict in (*FAILED, IN_DIRECTION)]
+        found.sort(key=lambda row: order.index(row.claim.weight))
+        yield self.table(found, "Claims that do not hold as stated", ids=False)
+
+    def chapters(self) -> Iterator[nodes.Node]:
+        """A section a chapter, with all its claims."""
+        for chapter, group in groupby(self.rows, key=lambda row: row.claim.chapter):
+            title = title_of(Path(self.env.srcdir), chapter)
+            section = nodes.section(ids=[f"scorecard-{chapter}"], names=[f"scorecard-{chapter}"])
+            section += nodes.title(text=title)
+            section += self.table(list(group), f"Claims checked in {title}")
+            yield section
+
+    def table(self, found: list[Row], name: str, ids: bool = True) -> nodes.table:
         """One row a claim, linked to the cell that judges it."""
         group = nodes.tgroup(cols=len(COLUMNS))
         group += [nodes.colspec(colwidth=width) for width in WIDTHS]
         head = nodes.row()
-        for name in COLUMNS:
-            head += nodes.entry("", nodes.paragraph(text=name))
+        for column in COLUMNS:
+            head += nodes.entry("", nodes.paragraph(text=column))
         group += nodes.thead("", head)
         body = nodes.tbody()
         group += body
         for row in found:
-            body += self.row(row)
-        return nodes.table("", group, classes=["scorecard"])
+            body += self.row(row, ids)
+        return nodes.table("", nodes.title(text=name), group, classes=["scorecard"])
 
-    def row(self, row: Row) -> nodes.row:
-        """Statement, place, both values and the verdict."""
+    def row(self, row: Row, ids: bool) -> nodes.row:
+        """Statement with what was checked, place, both values, the verdict with its reason."""
         claim = row.claim
-        statement, messages = self.parse_inline(claim.statement)
-        cell = nodes.paragraph("", "", *statement, *messages)
-        known = f"notebooks/{claim.chapter}" in self.env.found_docs and row.value
+        cell = nodes.entry("")
+        for text, classes in ((claim.statement, []), (claim.check, ["how"])):
+            inline, messages = self.parse_inline(text)
+            cell += nodes.paragraph("", "", *inline, *messages, classes=classes)
+        known = f"notebooks/{claim.chapter}" in self.env.found_docs and (row.value or row.found)
+        place: nodes.Node = nodes.Text(claim.place)
         if known:
-            target = self.env.app.builder.get_relative_uri(
-                self.env.docname, f"notebooks/{claim.chapter}"
-            )
-            link: nodes.Node = nodes.reference(
-                "", claim.place, internal=True, refuri=f"{target}#claim-{claim.id}"
-            )
-        else:
-            link = nodes.Text(claim.place)
+            place = self.reference(f"notebooks/{claim.chapter}", f"claim-{claim.id}", claim.place)
         paper = "holds" if isinstance(claim.paper, bool) else claim.show(claim.paper)
-        tail: list[nodes.Node] = [badge(row.verdict)]
+        tail = nodes.entry("", nodes.paragraph("", "", badge(row.verdict)))
+        tail += nodes.paragraph(text=claim.evidence, classes=["how"])
         if row.note:
-            tail += [nodes.Text(" "), nodes.emphasis(text=row.note)]
-        out = nodes.row(ids=[f"row-{claim.id}"])
-        out += nodes.entry("", cell)
-        out += nodes.entry("", nodes.paragraph("", "", link))
+            tail += nodes.paragraph("", "", nodes.emphasis(text=row.note))
+        if row.verdict in (*FAILED, IN_DIRECTION) and claim.reason:
+            inline, messages = self.parse_inline(claim.reason)
+            reason = nodes.paragraph("", "", *inline, *messages)
+            if claim.erratum:
+                reason += [nodes.Text(" "), self.reference("book/errata", claim.erratum, "Erratum")]
+            tail += reason
+        marks = [
+            f"v--{slug(row.verdict)}",
+            f"e--{claim.evidence}",
+            f"c--{claim.chapter}",
+            f"s--{claim.source}",
+        ]
+        out = nodes.row(ids=[f"row-{claim.id}"] if ids else [], classes=["claim", *marks])
+        out += cell
+        out += nodes.entry("", nodes.paragraph("", "", place))
         out += nodes.entry("", nodes.paragraph(text=paper))
         out += nodes.entry("", nodes.paragraph(text=row.value))
-        out += nodes.entry("", nodes.paragraph("", "", *tail))
+        out += tail
         return out
+
+    def reference(self, page: str, anchor: str, text: str) -> nodes.reference:
+        """A link to a place in another page."""
+        target = self.env.app.builder.get_relative_uri(self.env.docname, page)
+        return nodes.reference("", text, internal=True, refuri=f"{target}#{anchor}")
+
+
+def records(notebooks: Path) -> list[dict[str, Any]]:
+    """The scorecard as plain records, for a table of one's own."""
+    return [
+        {
+            **{name: getattr(row.claim, name) for name in RECORD},
+            "value": row.value,
+            "verdict": row.verdict,
+            "note": row.note,
+        }
+        for row in rows(notebooks)
+    ]
+
+
+def downloads(app: Sphinx, error: Exception | None) -> None:
+    """Write ``scorecard.csv`` and ``scorecard.json`` beside the page."""
+    folder = Path(app.outdir) / "book"
+    if error or not (folder / "scorecard.html").exists():
+        return
+    found = records(Path(app.srcdir) / "notebooks")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*RECORD, "value", "verdict", "note"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    store.write(folder / "scorecard.csv", text.getvalue())
+    store.write(folder / "scorecard.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive."""
+    """Register the directive and the downloads."""
     app.add_directive("scorecard", Scorecard)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("build-finished", downloads)
+    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def main() -> None:
     """Print the counts of one folder."""
-    for source in ("paper", "notes", "ours"):
-        total = Counter(row.verdict for row in rows(Path(sys.argv[1]) / "notebooks", source))
+    found = rows(Path(sys.argv[1]) / "notebooks")
+    for source in SOURCES:
+        total = Counter(row.verdict for row in found if row.claim.source == source)
         if total:
             counts = ", ".join(f"{total[v]} {v}" for v in VERDICTS if total[v])
             print(f"{source:6s} {sum(total.values()):3d} claims: {counts}")
+    kinds = Counter((row.claim.evidence, row.verdict in GOOD) for row in found)
+    for kind, words in EVIDENCE.items():
+        good = kinds[kind, True]
+        print(f"{kind:8s} {good + kinds[kind, False]:3d}, of which {good} hold ({words})")
 
 
 if __name__ == "__main__":
