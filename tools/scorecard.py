@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,31 @@ class Row(NamedTuple):
 def slug(verdict: str) -> str:
     """A verdict as a class of HTML."""
     return verdict.replace(" ", "-")
+
+
+EQUATION = re.compile(r"eq-\d+$")
+KINDS = ("Proposition", "Lemma", "Theorem", "Eq.", "Figure", "Table")
+
+
+def numbered(place: str) -> list[str]:
+    """What the paper numbers and a place names, as ``Proposition 6.1`` or ``Figure 4(b)``."""
+    found = [" ".join(part) for part in re.findall(PLACE, place)]
+    if plural := re.search(r"Tables (\d) and (\d)", place):
+        found += [f"Table {number}" for number in plural.groups()]
+    return list(dict.fromkeys(found))
+
+
+NUMBER = r"\(\d+\)|(?:[A-Z]\.)?\d+(?:\.\d+)?(?:\([a-z]\))?"
+PLACE = rf"({'|'.join(re.escape(kind) for kind in KINDS)}) ({NUMBER})"
+
+
+def in_order(name: str) -> tuple[int, int, int, int, str]:
+    """Where a numbered thing stands in the list: by kind, appendices after sections."""
+    kind, number = name.split(" ")
+    parts = re.findall(r"\d+", number)
+    appendix = ord(number[0]) if number[0].isalpha() else 0
+    first, second = int(parts[0]), int(parts[1]) if len(parts) > 1 else 0
+    return KINDS.index(kind), appendix, first, second, number
 
 
 def verdicts(notebooks: Path) -> dict[str, dict[str, str]]:
@@ -133,7 +159,7 @@ def title_of(source: Path, chapter: str) -> str:
 
 
 class Scorecard(SphinxDirective):
-    """``{scorecard} counts``, ``evidence``, ``failures`` or ``chapters``: parts of the page."""
+    """``{scorecard} counts``, ``evidence``, ``failures``, ``chapters``, ``statements``."""
 
     required_arguments = 1
 
@@ -144,7 +170,7 @@ class Scorecard(SphinxDirective):
             self.env.note_dependency(str(path))
         self.rows = rows(notebooks)
         part = self.arguments[0]
-        if part not in ("counts", "evidence", "failures", "chapters"):
+        if part not in ("counts", "evidence", "failures", "chapters", "statements"):
             raise self.error(f"{part!r} is no part of the scorecard")
         return list(getattr(self, part)())
 
@@ -205,6 +231,53 @@ class Scorecard(SphinxDirective):
             section += nodes.title(text=title)
             section += self.table(list(group), f"Claims checked in {title}")
             yield section
+
+    def statements(self) -> Iterator[nodes.Node]:
+        """A section for each numbered statement, equation, figure and table of the paper."""
+        labels = self.labels()
+        claims: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.claim.source == "paper":
+                for name in numbered(row.claim.place):
+                    claims.setdefault(name, []).append(row)
+        names = {*claims, *(f"Eq. ({label[3:]})" for label in labels if EQUATION.match(label))}
+        for name in sorted(names, key=in_order):
+            kind, number = name.split(" ")
+            anchor = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            section = nodes.section(ids=[f"paper-{anchor}"], names=[f"paper-{anchor}"])
+            section += nodes.title(text=name)
+            short = number.strip("()").replace(".", "-").lower()
+            label = {"Eq.": "eq", "Proposition": "prop", "Lemma": "lem", "Theorem": "thm"}.get(kind)
+            if f"{label}-{short}" in labels:
+                role = "eq" if label == "eq" else "prf:ref"
+                inline, messages = self.parse_inline(f"In this book: {{{role}}}`{label}-{short}`.")
+                section += nodes.paragraph("", "", *inline, *messages)
+            listing = nodes.bullet_list()
+            for row in claims.get(name, []):
+                inline, messages = self.parse_inline(row.claim.statement)
+                text = nodes.paragraph("", "", badge(row.verdict), nodes.Text(" "), *inline)
+                text += [*messages, nodes.Text(" ")]
+                if f"notebooks/{row.claim.chapter}" in self.env.found_docs and row.found:
+                    page = f"notebooks/{row.claim.chapter}"
+                    text += [
+                        self.reference(page, f"claim-{row.claim.id}", "Check"),
+                        nodes.Text(", "),
+                    ]
+                text += self.reference("book/scorecard", f"row-{row.claim.id}", "row")
+                listing += nodes.list_item("", text)
+            if listing.children:
+                section += listing
+            yield section
+
+    def labels(self) -> set[str]:
+        """Labels of equations and statements that chapters define."""
+        found: set[str] = set()
+        for path in (Path(self.env.srcdir) / "notebooks").glob("*.ipynb"):
+            for cell in read_notebook(path).cells:
+                if cell.cell_type == "markdown":
+                    found |= set(re.findall(r"^\$\$ \((eq-[\w-]+)\)", cell.source, re.M))
+                    found |= set(re.findall(r"^:label: ([\w-]+)", cell.source, re.M))
+        return found
 
     def table(self, found: list[Row], name: str, ids: bool = True) -> nodes.table:
         """One row a claim, linked to the cell that judges it."""

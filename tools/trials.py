@@ -94,6 +94,7 @@ def outcome(chapter: str, name: str, words: list[str], position: int) -> dict[st
     error = run(chapter, out, "quick", extra, position, trial=True)
     found = {} if error else {k: v["verdict"] for k, v in verdicts_of(read_notebook(out)).items()}
     result: dict[str, object] = {"key": key, "verdicts": found, "error": error or ""}
+    FOLDER.mkdir(parents=True, exist_ok=True)
     store.write(kept, json.dumps(result, indent=1) + "\n")
     return result
 

@@ -80,7 +80,7 @@
       values.forEach((v, k) => {
         const at = left + slot * (k + 0.08) + wide * row, height = Math.abs(y(v) - zero);
         marks.append(make("rect", { x: at + 1, y: Math.min(y(v), zero), width: wide - 2, height, fill: s.colour }));
-        if (wide >= 24) text(v.toFixed(Math.min(data.digits, wide < 34 ? 2 : 3)), {
+        if (wide >= 24 && v !== 0) text(v.toFixed(Math.min(data.digits, wide < 34 ? 2 : 3)), {
           x: at + wide / 2, y: v < 0 ? y(v) + 13 : y(v) - 4, "text-anchor": "middle",
           style: `font-size:${size}px`, ...(v === best ? { class: "frames-best" } : {}),
         });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 
 from hetlib.book import sentences, settings
 from hetlib.book.sentences import MIME, FalseSentenceError, holds, sentence
+
+CHAPTERS = sorted((Path(__file__).parents[2] / "book").glob("[0-9]*.md"))
 
 
 @pytest.fixture
@@ -149,3 +153,48 @@ def test_other_values_are_refused_in_words(value: Any, rules: dict[str, Any], me
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="kind is 'colour'; it must be one of number"):
         settings.require("x", 1, kind="colour")
+
+
+# ---- sections that compare without a condition ----
+
+WORDS = re.compile(
+    r"\b(larger|smaller|better|worse|more often|less often|never|always|in all|hurts|helps|beats|"
+    r"much the same|every one|none of|outperforms|the only|nearly all|most of)\b"
+)
+#: Parts of a chapter that report or ask, and have no results of their own.
+APART = ("Exercises", "Further reading", "Paper and here", "What you will learn")
+
+
+def sections(text: str) -> dict[str, str]:
+    """Sections of a chapter by title, as they are written."""
+    parts = re.split(r"^(#{2,3} .*)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def prose(section: str) -> str:
+    """A section without code, statements and proofs."""
+    text = re.sub(r"^(`{3,}|:{3,})\{.*?^\1$", "", section, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\$[^$]*\$", "", text)
+
+
+def unbacked(text: str) -> list[str]:
+    """Titles of sections that compare in prose, and neither prove nor compute a condition."""
+    return [
+        title
+        for title, section in sections(text).items()
+        if not title.lstrip("# ").startswith(APART)
+        and WORDS.search(prose(section))
+        and not re.search(r"\b(sentence|holds|check|assert)\b[( ]|\{prf:proof\}", section)
+    ]
+
+
+def test_a_section_that_compares_is_seen() -> None:
+    one, cell = "A is better.\n\n", "```{code-cell}\nholds('A', x)\n```\n"
+    text = f"# T\n\n## One\n\n{one}## Two\n\n{one}{cell}"
+    assert unbacked(text) == ["## One"]
+    assert not unbacked("# T\n\n## One\n\n```{prf:theorem}\nA is better.\n```\n")
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_sections_that_compare_have_a_condition(chapter: Path) -> None:
+    assert not unbacked(chapter.read_text("utf-8"))
