@@ -87,7 +87,8 @@ def tune(
 ) -> Tuned[M]:
     """Fit a method at the ridge of :data:`RIDGES` that its held-out labels like best.
 
-    With endless data there is nothing to choose, and the least ridge is taken.
+    With endless data the least ridge is taken, and nothing is held out: an option is chosen by
+    the loss of the data themselves, which no fit can flatter.
 
     Args:
         labels: For their random numbers: two methods with the same labels have the same folds.
@@ -102,7 +103,8 @@ def tune(
     """
     near: M | None = None
     if labels.budget is None:
-        return Tuned(fit(data, RIDGES[0], None), RIDGES[0])
+        model = fit(data, RIDGES[0], None)
+        return Tuned(model, RIDGES[0], int(np.argmin(np.atleast_1d(loss(model, data)))))
     folds = split(data, labels.rng(STREAM))
     best, least = None, np.inf
     for ridge in RIDGES:

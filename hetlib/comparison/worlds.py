@@ -7,7 +7,7 @@ rewards and masses alone, so whatever goes wrong with the labels counts against 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 
@@ -237,6 +237,31 @@ def _ring(c: Conditions) -> Array:
     return RingEnvironment(n, shifts, scales, [0.075 / step] * k).centred().rewards
 
 
+#: What draws the people of a world that was added by :func:`world`.
+Draw = Callable[[Conditions, np.random.Generator], Population]
+_ADDED: dict[str, Draw] = {}
+
+
+def world(name: str, about: str) -> Callable[[Draw], Draw]:
+    """Decorator: enter a world, from conditions and random numbers to its people.
+
+    Args:
+        name: Its key in :data:`WORLDS`.
+        about: What people are like there.
+
+    Raises:
+        ValueError: a name that is taken.
+    """
+    if name in WORLDS:
+        raise ValueError(f"name is {name!r}, which is a world already; choose another")
+
+    def enter(draw: Draw) -> Draw:
+        WORLDS[name], _ADDED[name] = about, draw
+        return draw
+
+    return enter
+
+
 def make_world(name: str, seed: int, conditions: Conditions | None = None) -> World:
     """A world by name.
 
@@ -263,7 +288,10 @@ def make_world(name: str, seed: int, conditions: Conditions | None = None) -> Wo
     rng = np.random.default_rng([seed, 1])
     n = RESPONSES if c.responses is None else c.responses
     weights = None
-    if name == "ring":
+    if name in _ADDED:
+        added = _ADDED[name](c, rng)
+        rewards, weights = added.rewards, added.weights
+    elif name == "ring":
         rewards = _ring(c)
     elif name == "random":
         rewards = rng.normal(scale=c.scale, size=(TYPES if c.types is None else c.types, n))
