@@ -10,7 +10,7 @@
 #   make run/NAME    one chapter, stale or not, such as make run/03-borda
 #   make try/NAME    run a chapter with your own parameters, stored elsewhere:
 #                      make try/04-drawbacks P="-p link probit"
-#                      make try/04-drawbacks P="-f my-question.yml" OUT=mine.ipynb
+#                      make try/05-surveys P="-f my-question.yml" OUT=mine.ipynb
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
 #   make variants    every chapter with the other parameters of params/variants
 #   make seeds       every chapter with 20 seeds: which verdicts depend on them

@@ -15,8 +15,22 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-def array(name: str, value: ArrayLike, ndim: int) -> Array:
+def array(
+    name: str,
+    value: ArrayLike,
+    ndim: int | None,
+    *,
+    infinite: bool = False,
+    most: float = np.inf,
+) -> Array:
     """A float64 copy of ``value`` with ``ndim`` axes, none empty, all entries finite.
+
+    Args:
+        name: What the error calls it.
+        value: Numbers.
+        ndim: How many axes; None allows any number.
+        infinite: Allow infinite entries, but not NaN.
+        most: Largest size of an entry.
 
     Raises:
         ValueError: ``value`` is ragged, not numeric, of another rank, empty or not finite.
@@ -31,13 +45,17 @@ def array(name: str, value: ArrayLike, ndim: int) -> Array:
         raise ValueError(
             f"{name} must be a rectangular array of numbers: every row of the same length"
         ) from error
-    if out.ndim != ndim:
+    if ndim is not None and out.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not {out.ndim} (shape {out.shape})")
     if out.size == 0:
         raise ValueError(f"{name} must not be empty (shape {out.shape})")
-    if not np.isfinite(out).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
-        raise ValueError(f"{name}{list(where)} is {out[where]}; only finite numbers are allowed")
+    if (bad := np.isnan(out) if infinite else ~np.isfinite(out)).any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        allowed = "numbers" if infinite else "only finite numbers"
+        raise ValueError(f"{name}{list(where) or ''} is {out[where]}; {allowed} are allowed")
+    if most < np.inf and (abs(out) > most).any():
+        where = tuple(int(i) for i in np.argwhere(abs(out) > most)[0])
+        raise ValueError(f"{name}{list(where) or ''} is {out[where]}; at most {most:g} is allowed")
     return out
 
 
@@ -66,21 +84,62 @@ def distribution(
         k = int(np.argmax(bad))
         allowed = "positive (full support)" if full_support else "non-negative"
         raise ValueError(f"{name}[{k}] is {p[k]}; every entry must be {allowed}")
-    if abs(p.sum() - 1) > 1e-9:
-        raise ValueError(f"{name} sums to {p.sum():.12g}; it must sum to 1")
-    return p / p.sum()
+    with np.errstate(over="ignore"):
+        total = p.sum()
+    if abs(total - 1) > 1e-9:
+        raise ValueError(f"{name} sums to {total:.12g}; it must sum to 1")
+    return p / total
 
 
-def whole(name: str, value: int) -> int:
+def whole(name: str, value: int, least: int | None = None) -> int:
     """``value`` as an int.
 
     Raises:
-        ValueError: ``value`` is not a whole number.
+        ValueError: ``value`` is not a whole number, or below ``least``.
     """
     try:
-        return index(value)
+        number = index(value)
     except TypeError as error:
         raise ValueError(f"{name} is {value!r}; it must be a whole number") from error
+    if least is not None and number < least:
+        raise ValueError(f"{name} is {number}; it must be at least {least}")
+    return number
+
+
+def number(name: str, value: float, kind: str = "number") -> float:
+    """``value`` as a float, whichever: infinite and NaN, too.
+
+    Raises:
+        ValueError: ``value`` is no number.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a {kind}, not {value!r}") from error
+
+
+def real(name: str, value: float) -> float:
+    """``value`` as a float, which may be infinite.
+
+    Raises:
+        ValueError: ``value`` is no number, or NaN.
+    """
+    given = number(name, value)
+    if np.isnan(given):
+        raise ValueError(f"{name} is {given}; it must be a number")
+    return given
+
+
+def between(name: str, value: float, low: float, high: float) -> float:
+    """``value`` as a float, strictly between two numbers.
+
+    Raises:
+        ValueError: it is not.
+    """
+    number = real(name, value)
+    if not low < number < high:
+        raise ValueError(f"{name} is {number}; it must lie in ({low:g}, {high:g})")
+    return number
 
 
 def positive(name: str, value: float) -> float:
@@ -89,49 +148,46 @@ def positive(name: str, value: float) -> float:
     Raises:
         ValueError: ``value`` is not a positive finite number.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a positive number, not {value!r}") from error
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"{name} is {number}; it must be positive and finite")
-    return number
+    given = number(name, value, "positive number")
+    if not (np.isfinite(given) and given > 0):
+        raise ValueError(f"{name} is {given}; it must be positive and finite")
+    return given
 
 
-def pairwise(value: ArrayLike) -> Array:
+def pairwise(value: ArrayLike, name: str = "pairwise") -> Array:
     """A matrix of choice probabilities: P[i, j] + P[j, i] = 1 and 1/2 on the diagonal.
 
     Raises:
         ValueError: not square, an entry outside [0, 1], or not complementary within 1e-9.
     """
-    P = array("pairwise", value, 2)
+    P = array(name, value, 2)
     if P.shape[0] != P.shape[1]:
-        raise ValueError(f"pairwise must be square, not of shape {P.shape}")
+        raise ValueError(f"{name} must be square, not of shape {P.shape}")
     if ((P < 0) | (P > 1)).any():
         i, j = np.argwhere((P < 0) | (P > 1))[0]
-        raise ValueError(f"pairwise[{i}, {j}] is {P[i, j]}; probabilities lie in [0, 1]")
+        raise ValueError(f"{name}[{i}, {j}] is {P[i, j]}; probabilities lie in [0, 1]")
     gap = abs(P + P.T - 1)
     if gap.max() > 1e-9:
         i, j = np.unravel_index(gap.argmax(), gap.shape)
         raise ValueError(
-            f"pairwise[{i}, {j}] + pairwise[{j}, {i}] is {P[i, j] + P[j, i]:.12g}; it must be 1 "
+            f"{name}[{i}, {j}] + {name}[{j}, {i}] is {P[i, j] + P[j, i]:.12g}; it must be 1 "
             "(1/2 on the diagonal)"
         )
     return P
 
 
-def counts(name: str, value: ArrayLike) -> Array:
-    """A square matrix of counts: finite and non-negative.
+def counts(name: str, value: ArrayLike, ndim: int = 2, most: float = np.inf) -> Array:
+    """Square matrices of counts along the last two axes: finite and non-negative.
 
     Raises:
-        ValueError: not square, not finite, or a negative entry.
+        ValueError: not square, not finite, a negative entry, or one above ``most``.
     """
-    W = array(name, value, 2)
-    if W.shape[0] != W.shape[1]:
+    W = array(name, value, ndim, most=most)
+    if W.shape[-2] != W.shape[-1]:
         raise ValueError(f"{name} must be square, not of shape {W.shape}")
     if (W < 0).any():
-        i, j = np.argwhere(W < 0)[0]
-        raise ValueError(f"{name}[{i}, {j}] is {W[i, j]}; every entry must be non-negative")
+        where = tuple(int(k) for k in np.argwhere(W < 0)[0])
+        raise ValueError(f"{name}{list(where)} is {W[where]}; every entry must be non-negative")
     return W
 
 
@@ -141,13 +197,10 @@ def non_negative(name: str, value: float) -> float:
     Raises:
         ValueError: ``value`` is not a finite number that is zero or positive.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a number, not {value!r}") from error
-    if not (np.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} is {number}; it must be finite and not negative")
-    return number
+    given = number(name, value)
+    if not (np.isfinite(given) and given >= 0):
+        raise ValueError(f"{name} is {given}; it must be finite and not negative")
+    return given
 
 
 # ---- Tensors that losses take; torch is imported where it is used ----

@@ -61,12 +61,16 @@ def writing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))  # a link stays one
     part = target.with_name(f".{target.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    part.touch(exist_ok=False)
     try:
+        part.touch(exist_ok=False)
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(target)
+    except OSError as error:
+        if error.errno and error.filename is None:  # a disk that is full does not say whose
+            error.filename = str(target)
+        raise
     finally:  # a stop by the keyboard as well
         part.unlink(missing_ok=True)
 

@@ -172,6 +172,38 @@ def test_environment_is_ready_by_digest_not_by_date(
     assert not made()
 
 
+#: What a Python reads at its start: commands are told instead of run.
+TELLS = """
+import os, subprocess
+def call(command, cwd):
+    print(ascii(command), ascii(cwd))
+    os.makedirs(os.path.join(cwd, ".venv"), exist_ok=True)
+    return 0
+subprocess.call = call
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_setup_works_in_any_folder_and_locale(locale: str, tmp_path: Path) -> None:
+    """In a process of its own, without the help that Python offers in the C locale."""
+    root = tmp_path / "é x 'y' $HOME"
+    (root / "tools").mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt", "tools/environment.py", "Makefile"):
+        shutil.copy(ROOT / name, root / name)
+    (tmp_path / "sitecustomize.py").write_text(TELLS)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "LC_", "PYTHON"))}
+    environ |= {"LC_ALL": locale, "PYTHONPATH": str(tmp_path)}
+    environ |= {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = ["make", "setup", f"PYTHON={sys.executable}"]
+    for said in (["'-m', 'venv'", "'-c', 'constraints.txt', '-e'"], []):
+        done = subprocess.run(command, cwd=root, env=environ, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+        told = [line for line in done.stdout.decode("ascii").splitlines() if line[0] == "["]
+        assert len(told) == len(said)
+        assert all(part in line for part, line in zip(said, told, strict=True))
+        assert all("\\xe9 x" in line or "\\udcc3\\udca9 x" in line for line in told)
+
+
 def test_help_is_plain_in_the_c_locale() -> None:
     environ = {**os.environ, "LC_ALL": "C"}
     done = subprocess.run(["make", "-C", ROOT], capture_output=True, check=True, env=environ)  # noqa: S607

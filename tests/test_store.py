@@ -6,6 +6,8 @@ import ast
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,88 @@ def dies(_: Number) -> dict[str, Any]:
 def test_workers_that_always_die_are_told(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="1 cells are left"):
         store.run(dies, [Number(1, "")], tmp_path, workers=1)
+
+
+# ---- one writer ----
+
+WRITERS = {
+    "write_text",
+    "write_bytes",
+    "touch",
+    "save_file",
+    "savez",
+    "savefig",
+    "to_csv",
+    "write_sav",
+}
+
+
+def written_past_the_store(source: str) -> list[str]:
+    """Calls that write a file outside of a ``with writing(...)``."""
+    tree = ast.parse(source)
+    inside = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With)
+        and any("writing(" in ast.unparse(item.context_expr) for item in node.items)
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or id(node) in inside:
+            continue
+        called = ast.unparse(node.func)
+        last = called.rpartition(".")[2]
+        modes = [a.value for a in node.args if isinstance(a, ast.Constant)]
+        modes += [k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)]
+        opens = last == "open" and any(m in ("w", "wb", "a", "ab", "x", "xb", "w+") for m in modes)
+        if opens or last in WRITERS or called in ("np.save", "torch.save", "json.dump"):
+            found.append(called)
+    return found
+
+
+def test_everything_made_is_written_by_the_store() -> None:
+    assert written_past_the_store("path.write_text(x)\nopen(p, 'w')\nnp.save(p, x)")
+    assert not written_past_the_store("with writing(p) as part:\n    part.write_text(x)\nopen(p)")
+    root = Path(__file__).parent.parent
+    files = [p for folder in ("hetlib", "tools") for p in (root / folder).rglob("*.py")]
+    found = {
+        p.relative_to(root).as_posix(): written_past_the_store(p.read_text("utf-8")) for p in files
+    }
+    assert {name: len(calls) for name, calls in found.items() if calls} == {
+        "hetlib/store.py": 1,  # the writer itself
+        "hetlib/book/sliders.py": 1,  # into memory
+        "tools/environment.py": 1,  # runs on any Python, and renames
+        "tools/execute.py": 1,  # a lock
+        "tools/mutants.py": 1,  # in a copy of the checkout
+    }
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_full_disk_leaves_what_was_there(limit: int, tmp_path: Path) -> None:
+    """A small limit on the size of files stands for it; the error names the file."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from hetlib import store\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try: store.write(sys.argv[1], 'x' * 10000)\n"
+        "except OSError as error: print(error)"
+    )
+    file = tmp_path / "a b é.txt"
+    store.write(file, "before")
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "File too large" in done.stdout
+    assert file.name in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
+    assert file.read_text() == "before"
+
+
+def test_a_place_that_is_not_for_writing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+    for place in (tmp_path / "none" / "a.txt", tmp_path / "folder" / "a.txt"):
+        with pytest.raises(OSError, match=r"a\.txt"):
+            store.write(place, "text")
 
 
 FORMS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetlib import surveys
+from hetlib import store, surveys
 
 OUT = Path(__file__).parent.parent / "hetlib" / "data" / "nonvoters2020.json"
 
@@ -141,7 +141,7 @@ def main() -> None:
     assert isinstance(questions, list)
     lines = ",\n ".join(json.dumps(row, ensure_ascii=False) for row in questions)
     head = json.dumps(built, indent=1, ensure_ascii=False).rstrip("}\n")
-    OUT.write_text(f'{head},\n "questions": [\n {lines}\n]}}\n')
+    store.write(OUT, f'{head},\n "questions": [\n {lines}\n]}}\n')
     print(f"{OUT.name}: {len(questions)} questions, {OUT.stat().st_size / 1024:.0f} kB")
 
 

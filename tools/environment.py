@@ -37,7 +37,8 @@ def too_old(found: Sequence[Any], project: str) -> Optional[str]:
 
 def digest(*texts: str) -> str:
     """One digest of everything that the environment rests on."""
-    return hashlib.sha256("\0".join(texts).encode("utf-8")).hexdigest()
+    told = "\0".join(texts).encode("utf-8", "surrogateescape")  # names of folders may be bytes
+    return hashlib.sha256(told).hexdigest()
 
 
 def main() -> Union[str, int, None]:

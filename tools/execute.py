@@ -41,6 +41,8 @@ from hetlib import store
 ROOT = Path(__file__).parent.parent
 #: Options of papermill that a trial may use, and how many words follow each.
 PARAMETERS = {"-p": 2, "-r": 2, "-f": 1, "-y": 1}
+#: Papermills that run now.
+RUNNING: set[subprocess.Popen[str]] = set()
 LONG = {
     "--parameters": "-p",
     "--parameters_raw": "-r",
@@ -248,7 +250,9 @@ def run(
         with contextlib.suppress(BrokenPipeError):  # it has ended already: its log says why
             process.stdin.write(nbformat.writes(nb))
             process.stdin.close()
+        RUNNING.add(process)
         log = watch(process, name, position)
+        RUNNING.discard(process)
     if process.returncode:
         return f"{log}\nAs far as it came: {scratch.relative_to(ROOT)}"
     for line in warnings_in(log):
@@ -323,27 +327,40 @@ def main() -> int:
 
     def one(position: int, name: str) -> None:
         start = time.monotonic()
-        error = run(name, outs[name], options.profile, extra, position, trial)
+        try:
+            error = run(name, outs[name], options.profile, extra, position, trial)
+        except (OSError, ValueError) as problem:  # no room, no right to write, no whole notebook
+            error = f"{type(problem).__name__}: {problem}"
         word = "FAILED" if error else f"-> {os.path.relpath(outs[name], ROOT)}"
         tqdm.write(f"{name:24s} {time.monotonic() - start:6.1f} s  {word}", file=sys.stderr)
         if error:
             failed[name] = error
 
-    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        list(pool.map(one, range(len(names)), names))
+    try:
+        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            try:
+                list(pool.map(one, range(len(names)), names))
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(RUNNING):
+                    process.terminate()
+                raise
+    except KeyboardInterrupt:
+        print("\nstopped; stored notebooks are as they were", file=sys.stderr)
+        return 130
     for name in sorted(failed):
         print(f"\n==== {name} failed; its stored notebook is as it was\n{failed[name]}")
     return 1 if failed else 0
 
 
 def sync_all(names: list[str]) -> int:
-    """Copy prose of all these chapters; 1 if a stored notebook cannot be read."""
+    """Copy prose of all these chapters; 1 if a notebook cannot be read or written."""
     wrong = 0
     for name in names:
         try:
             sync(name)
-        except ValueError as error:
-            print(error, file=sys.stderr)
+        except (OSError, ValueError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
             wrong = 1
     return wrong
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import islice, product
 from typing import Any
@@ -110,6 +110,11 @@ def label(text: str, width: int | None = None) -> str:
     return shown
 
 
+def _lines(text: str) -> str:
+    """:func:`label` of each line."""
+    return "\n".join(map(label, text.split("\n")))
+
+
 def _covered(families: tuple[str, ...]) -> set[int]:
     from matplotlib.font_manager import FontProperties, fontManager
 
@@ -150,6 +155,39 @@ def letters(options: int) -> list[str]:
     return list(islice(words, max(options, 0)))
 
 
+def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
+    """Set axes up as a triangle of policies over three responses, a corner each.
+
+    Args:
+        ax: Axes to draw on.
+
+    Returns:
+        Where a policy is drawn: from shape (..., 3) to the plane, shape (..., 2).
+    """
+    corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
+    ax.fill(*corners.T, facecolor="none", edgecolor="#888888", linewidth=1)
+    for k, shift in enumerate([(-22, -6), (8, -6), (-6, 8)]):
+        note(ax, f"$y_{k + 1}$", corners[k], shift, size=13)
+    ax.set(aspect="equal")
+    ax.margins(0.1)
+    ax.axis("off")
+
+    def place(policies: ArrayLike) -> Array:
+        p = np.asarray(policies, dtype=np.float64)
+        if p.ndim == 0 or p.shape[-1] != 3:
+            raise ValueError(f"policies has shape {p.shape}; three responses are needed")
+        return np.asarray(p @ corners)
+
+    return place
+
+
+def note(
+    ax: Any, text: str, point: ArrayLike, shift: tuple[float, float] = (0, 8), **options: Any
+) -> None:
+    """Write a text beside a point, ``shift`` typographic points away from it."""
+    ax.annotate(text, np.asarray(point), shift, textcoords="offset points", **options)
+
+
 def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> None:
     """Ranks of the options under several scores, a line an option (as Figure 1).
 
@@ -157,7 +195,7 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
         ax: Axes to draw on.
         scores: For each column the score of each option, shape (columns, options).
         names: Names of the columns; they may have line breaks.
-        title: Title of the axes, as matplotlib reads it.
+        title: Title of the axes; it may have, too. Both are shown as written.
 
     Raises:
         ValueError: scores that are not finite or of different lengths, or not a name a column.
@@ -169,16 +207,17 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
     if len(names) != columns:
         raise ValueError(f"names has {len(names)} entries; scores has {columns} columns")
     ranks = (-table).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1
-    shades = mpl.colormaps["cividis"](np.linspace(0.05, 0.7, n))
+    shades = mpl.colormaps["plasma"](np.linspace(0, 0.85, n))
     for k, letter in enumerate(letters(n)):
-        ax.plot(ranks[:, k], "o-", color=shades[k], linewidth=2.5, markersize=6)
+        marker = "osD^vPX"[k % 7] + "-"
+        ax.plot(ranks[:, k], marker, color=shades[k], linewidth=2.5, markersize=7)
         left = -14 - 7 * (len(letter) - 1)
         ax.annotate(letter, (0, ranks[0, k]), xytext=(left, -4), textcoords="offset points")
         end = columns - 1
         ax.annotate(letter, (end, ranks[-1, k]), xytext=(8, -4), textcoords="offset points")
-    ax.set_xticks(range(columns), names)
+    ax.set_xticks(range(columns), [_lines(name) for name in names])
     ax.set_yticks(range(1, n + 1))
-    ax.set(xlim=(-0.25, columns - 0.75), ylim=(n + 0.4, 0.6), ylabel="rank", title=title)
+    ax.set(xlim=(-0.25, columns - 0.75), ylim=(n + 0.4, 0.6), ylabel="rank", title=_lines(title))
     ax.grid(visible=False)
 
 

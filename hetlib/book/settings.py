@@ -18,6 +18,7 @@ from hetlib.book.text import plain
 #: Parameters that change no result that a claim is about, or that claims must hold for.
 NEUTRAL = frozenset(
     {"profile", "seed", "pew_folder", "networks", "workers", "folder", "scheduler", "device"}
+    | {"own_file", "own_types", "own_weight", "own_per_option"}  # a survey beside the others
 )
 
 

@@ -45,7 +45,7 @@ def ranking(values: ArrayLike, tolerance: float = 1e-12) -> list[list[int]]:
         ValueError: values are not finite, or tolerance is NaN or negative.
     """
     v = checks.array("values", values, 1)
-    if not tolerance >= 0:
+    if not checks.real("tolerance", tolerance) >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must not be negative")
     order = np.argsort(-v, kind="stable")
     with np.errstate(over="ignore"):
@@ -95,6 +95,43 @@ def kemeny(pairwise: ArrayLike) -> list[int]:
     first, second = np.triu_indices(n, 1)
     total = M[orders[:, first], orders[:, second]].sum(axis=1)
     return np.unique(orders[total >= total.max() - TIE * n * n, 0]).tolist()
+
+
+def maximal_lottery(pairwise: ArrayLike) -> Array:
+    """The lottery over responses that loses to none: an equilibrium of the majority game.
+
+    Two players name a response each, and one wins what the other loses: the margin
+    P[i, j] - P[j, i]. Optimal play is the *maximal lottery* of Kreweras (1965) and Fishburn
+    (1984), the von Neumann or minimax winner, and what Nash learning from human feedback
+    aims at without its KL term. A Condorcet winner gets all the mass.
+
+    Args:
+        pairwise: Pr(y_i beats y_j), shape (responses, responses), 1/2 on the diagonal.
+
+    Returns:
+        Probabilities, shape (responses,); one of the lotteries if several are optimal.
+
+    Raises:
+        ValueError: pairwise is not square or not complementary.
+        RuntimeError: HiGHS does not solve the programme.
+    """
+    from scipy.optimize import linprog
+
+    M = _margins(pairwise)
+    n = len(M)
+    result = linprog(  # the largest t such that the lottery wins at least t from everyone
+        np.r_[np.zeros(n), -1.0],
+        A_ub=np.c_[-M.T, np.ones(n)],
+        b_ub=np.zeros(n),
+        A_eq=np.r_[np.ones(n), 0.0][None],
+        b_eq=[1.0],
+        bounds=[(0, None)] * n + [(None, None)],
+        method="highs",
+    )
+    if result.status != 0:
+        raise RuntimeError(f"HiGHS stopped without an answer: {result.message}")
+    lottery = np.maximum(result.x[:n], 0)
+    return np.asarray(lottery / lottery.sum())
 
 
 def plurality(population: Population) -> list[int]:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp
 
+from hetlib import checks
 from hetlib.checks import Array
 from hetlib.consistent.expected import chances
-from hetlib.core.modular import rank_modulo
+from hetlib.core.modular import check_prime, rank_modulo
 from hetlib.core.newton import PairLoss
 
 Counts = NDArray[np.int64]
@@ -199,7 +200,7 @@ class Quota:
         """
         p = chances(z, len(self.labels))
         w = self.step / self.step.sum()
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             spread = 1 / (p * (1 - p))
         return np.asarray(1 / np.tensordot(w**2 / np.array(self.labels), spread, axes=1))
 
@@ -243,7 +244,8 @@ class Quota:
         modulo a prime. This never exceeds the rational rank, which never exceeds the number
         of classes; so if it equals that number, it is the rank.
         """
-        rng = np.random.default_rng(seed)
+        prime = check_prime(prime)
+        rng = np.random.default_rng(checks.whole("seed", seed, 0))
         m, k, points = self.step, self.counts, 2 * len(self.counts) + 8
         rows = np.ones((points, len(k)), dtype=np.int64)
         for row in rows:

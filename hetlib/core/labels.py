@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hetlib import checks
 from hetlib.checks import Array
 
 Bits = NDArray[np.int8]
@@ -16,8 +18,15 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
+def _given(name: str, value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
+
+
 def _indices(name: str, value: ArrayLike) -> Indices:
-    given = np.asarray(value)
+    given = _given(name, value)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {given.shape}")
     if given.dtype.kind not in "iu":
@@ -30,12 +39,12 @@ def _indices(name: str, value: ArrayLike) -> Indices:
 
 def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
     top = max(int(y1.max()), int(y2.max()))
-    if top >= responses:
+    if top >= checks.whole("responses", responses):
         raise ValueError(f"response {top} occurs; responses={responses} allows 0 … {responses - 1}")
 
 
 def _votes(value: ArrayLike, pairs: int) -> Bits:
-    given = np.asarray(value)
+    given = _given("votes", value)
     if given.ndim != 2 or len(given) != pairs or given.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
     bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
@@ -45,7 +54,7 @@ def _votes(value: ArrayLike, pairs: int) -> Bits:
             f"votes[{i}, {j}] is {given[i, j]}; allowed are 1 (y2 won), 0 (y1 won), "
             f"{NOT_ANSWERED} (not answered) and {TIE} (tie)"
         )
-    return given.astype(np.int8, copy=False)
+    return given.real.astype(np.int8, copy=False)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,15 @@ class Comparisons(_Labels):
 
     types: Indices | None = None
 
+    def __post_init__(self) -> None:
+        """Check the types, too."""
+        super().__post_init__()
+        if self.types is None:
+            return
+        object.__setattr__(self, "types", _indices("types", self.types))
+        if len(self.types) != len(self.y1):
+            raise ValueError(f"types has {len(self.types)} entries; {len(self.y1)} are needed")
+
 
 @dataclass(frozen=True)
 class TypeLabels(_Labels):
@@ -123,11 +141,12 @@ class Linked:
     Attributes:
         y1: First response of each comparison, shape (people, labels).
         y2: Second response, same shape.
-        votes: 1 where y2 was preferred, else 0, same shape.
+        votes: 1 where y2 was preferred, 0 where y1 was, ``NOT_ANSWERED`` or ``TIE``, same
+            shape.
 
     Raises:
         ValueError: shapes that do not fit, fewer than two labels a person, indices that are no
-            whole numbers from 0 on, or votes other than 0 and 1.
+            whole numbers from 0 on, or other votes.
     """
 
     y1: Indices
@@ -136,23 +155,39 @@ class Linked:
 
     def __post_init__(self) -> None:
         """Check shapes and contents."""
-        votes = np.asarray(self.votes)
-        if votes.ndim != 2 or 0 in votes.shape or votes.shape[1] < 2:
+        given = _given("votes", self.votes)
+        if given.ndim != 2 or 0 in given.shape or given.shape[1] < 2:
             raise ValueError(
-                f"votes must have shape (people, labels) with at least 2 labels, not {votes.shape}"
+                f"votes must have shape (people, labels) with at least 2 labels, not {given.shape}"
             )
-        bad = ~np.isin(votes, (0, 1))
-        if bad.any():
-            i, j = (int(k) for k in np.argwhere(bad)[0])
-            raise ValueError(
-                f"votes[{i}, {j}] is {votes[i, j]}; linked labels are 1 (y2 won) or 0 (y1 won)"
-            )
+        votes = _votes(given, len(given))
         for name in ("y1", "y2"):
-            y = np.asarray(getattr(self, name))
+            y = _given(name, getattr(self, name))
             if y.shape != votes.shape:
                 raise ValueError(f"{name} has shape {y.shape}; votes have {votes.shape}")
             object.__setattr__(self, name, _indices(name, y.ravel()).reshape(y.shape))
-        object.__setattr__(self, "votes", votes.astype(np.int8))
+        object.__setattr__(self, "votes", votes)
+
+    def shares(self) -> Array:
+        """Votes as shares of a win of y2: 1, 0, 1/2 for a tie, and NaN for no answer."""
+        out = self.votes.astype(np.float64)
+        out[self.votes == TIE] = 0.5
+        out[self.votes == NOT_ANSWERED] = np.nan
+        return out
+
+    def decided(self) -> Linked:
+        """These labels, for a method that takes wins only.
+
+        Raises:
+            ValueError: a tie, or a label that was not given.
+        """
+        if (odd := self.votes >> 1 != 0).any():
+            i, j = (int(k) for k in np.argwhere(odd)[0])
+            raise ValueError(
+                f"votes[{i}, {j}] is {self.votes[i, j]}; this method takes 1 (y2 won) and 0 (y1 "
+                "won) only"
+            )
+        return self
 
     @classmethod
     def of(cls, data: Comparisons | Linked) -> Linked:
@@ -176,8 +211,8 @@ class Linked:
 
     @property
     def linked(self) -> int:
-        """Pairs of labels by the same person, a response against itself not counted."""
-        real = (self.y1 != self.y2).sum(axis=1)
+        """Pairs of answers by the same person, a response against itself not counted."""
+        real = ((self.y1 != self.y2) & (self.votes != NOT_ANSWERED)).sum(axis=1)
         return int((real * (real - 1) // 2).sum())
 
     def check(self, responses: int) -> None:

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import NDArray
+
+from hetlib import checks
+
+
+def check_prime(prime: int) -> int:
+    """``prime``, if it is one whose products fit in 64 bits and that chance hardly hits.
+
+    Raises:
+        ValueError: ``prime`` is no prime between 2^20 and 2^31.
+    """
+    number = checks.whole("prime", prime)
+    if not 2**20 < number < 2**31 or (number % np.arange(2, isqrt(number) + 1) == 0).any():
+        raise ValueError(f"prime is {number}; a prime between 2^20 and 2^31 is needed")
+    return number
 
 
 def rank_modulo(matrix: NDArray[np.int64], prime: int) -> int:

@@ -81,8 +81,9 @@ def objective(
     """
     r = checks.array("reward", reward, 1)
     pi = checks.distribution("policy", policy, len(r))
+    ref = checks.distribution("reference", reference, len(r), full_support=True)
     with np.errstate(over="ignore"):
-        value = pi @ r - np.float64(checks.positive("beta", beta)) * kl_divergence(pi, reference)
+        value = pi @ r - np.float64(checks.positive("beta", beta)) * kl_divergence(pi, ref)
     return float(_finite("value", beta, value))
 
 

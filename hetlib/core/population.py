@@ -75,8 +75,9 @@ class Population:
 
     def choice(self, difference: ArrayLike) -> Array:
         """Probability that a label names the response better by ``difference``, Eq. (2)."""
+        gap = checks.array("difference", difference, None, infinite=True)
         with np.errstate(over="ignore"):  # an infinite difference has the right limit
-            p = links.LINKS[self.link](np.asarray(difference, dtype=np.float64) / self.temperature)
+            p = links.LINKS[self.link](gap / self.temperature)
         return p + self.flips * (1 - 2 * p) if self.flips else p
 
     def answer(
@@ -215,8 +216,7 @@ class Population:
             labels: Labels of each, at least 2, each on a pair of its own from D x D.
             sampling: Distribution D of each response, shape (responses,); uniform if None.
         """
-        if people < 1 or labels < 2:
-            raise ValueError(f"people={people}, labels={labels}: need at least 1 and 2")
+        people, labels = checks.whole("people", people, 1), checks.whole("labels", labels, 2)
         D = checks.distribution("sampling", sampling, self.responses)
         y1, y2 = rng.choice(self.responses, size=(2, people, labels), p=D)
         u = rng.choice(self.types, size=(people, 1), p=self.weights)

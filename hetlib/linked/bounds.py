@@ -41,7 +41,8 @@ class Witness:
 
     def moments(self, labels: int) -> Array:
         """E σ(Δr)^k for k = 1..labels, shape (labels,)."""
-        return self.weights @ expit(self.differences)[:, None] ** np.arange(1, labels + 1)
+        k = np.arange(1, checks.whole("labels", labels, 1) + 1)
+        return self.weights @ expit(self.differences)[:, None] ** k
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,13 @@ class Bounds:
         return self.upper - self.lower
 
 
-@lru_cache(maxsize=256)
 def tangent_point(reward_bound: float) -> float:
     """Where the line through (σ(B), B) touches the logit from above, below 1/2."""
+    return _tangent_point(limit(reward_bound))
+
+
+@lru_cache(maxsize=256)
+def _tangent_point(reward_bound: float) -> float:
     b = expit(reward_bound)
     gap = lambda z: z + (b - expit(z)) / (expit(z) * expit(-z)) - reward_bound  # noqa: E731
     return float(expit(brentq(gap, -reward_bound, 0.0, xtol=1e-15, rtol=1e-15)))
@@ -79,14 +84,14 @@ def majority_needed(reward_bound: float) -> float:
 
     It is σ(-B) + B t(1 - t) with t the :func:`tangent_point`.
     """
-    B = checks.positive("reward_bound", reward_bound)
-    t = tangent_point(B)
+    B = limit(reward_bound)
+    t = _tangent_point(B)
     return float(expit(-B) + B * t * (1 - t))
 
 
 def _envelope(p: float, B: float) -> Witness:
     """The population with E x = p of the greatest average: the concave envelope of the logit."""
-    t, b = tangent_point(B), float(expit(B))
+    t, b = _tangent_point(B), float(expit(B))
     if p <= t:
         return Witness(np.array([logit(p)]), np.ones(1))
     share = min((p - t) / (b - t), 1.0)
@@ -241,10 +246,11 @@ def choice_moments(population: Population, labels: int) -> Array:
     Raises:
         ValueError: labels < 1, or a link that is not logistic.
     """
-    if labels < 1:
-        raise ValueError(f"labels is {labels}; at least one is needed")
+    labels = checks.whole("labels", labels, 1)
     if population.link != "logistic":
-        raise ValueError(f"link is {population.link!r}; these bounds are for the logistic link")
+        raise ValueError(
+            f"the population's link is {population.link!r}; these bounds are for the logistic link"
+        )
     p = population.pairwise_by_type()
     return np.array(
         [np.einsum("u,uij->ij", population.weights, p**k) for k in range(1, labels + 1)]
@@ -296,9 +302,9 @@ def certified_ranking(moments: ArrayLike, reward_bound: float) -> CertifiedRanki
         ValueError: not square, the two directions of a pair do not agree, moments that no
             population has, or intervals that no average reward satisfies together.
     """
-    raw = np.asarray(moments, dtype=np.float64)
+    raw = checks.array("moments", moments, None)
     c = checks.array("moments", raw[None] if raw.ndim == 2 else raw, 3)
-    checks.pairwise(c[0])
+    checks.pairwise(c[0], "moments" if raw.ndim == 2 else "moments[0]")
     for k in range(1, len(c)):
         signs = [comb(k + 1, j) * (-1) ** j * (c[j - 1] if j else 1.0) for j in range(k + 2)]
         gap = abs(np.sum(np.broadcast_arrays(*signs), axis=0) - c[k].T)
@@ -332,12 +338,13 @@ def tighten(upper: ArrayLike) -> CertifiedRanking:
     if d.shape[0] != d.shape[1]:
         raise ValueError(f"upper must be square, not of shape {d.shape}")
     np.fill_diagonal(d, 0)
-    for k in range(len(d)):
-        d = np.minimum(d, d[:, k, None] + d[None, k, :])
+    with np.errstate(over="ignore"):  # to infinity, which is no bound
+        for k in range(len(d)):
+            d = np.minimum(d, d[:, k, None] + d[None, k, :])
     if np.diag(d).min() < -1e-7:
         i = int(np.diag(d).argmin())
         raise ValueError(
-            f"no average reward fits all pairs: bounds around response {i} sum to {d[i, i]:.3g}, "
+            f"no average reward fits upper: bounds around response {i} sum to {d[i, i]:.3g}, "
             "which is negative; is reward_bound too small?"
         )
     np.fill_diagonal(d, 0)
@@ -364,10 +371,9 @@ def confidence_box(counts: ArrayLike, level: float = 0.95, pairs: int = 1) -> tu
         raise ValueError(f"counts[{int(n.argmax())}] is {n.max():g}; at most 1e300 is allowed")
     if len(n) < 2 or (n < 0).any() or not n.sum() > 0:
         raise ValueError(f"counts must be two or more non-negative numbers, not {n.tolist()}")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie in (0, 1)")
-    if not (np.isfinite(pairs) and pairs >= 1):
-        raise ValueError(f"pairs is {pairs}; a finite number, at least one, is needed")
+    level = checks.between("level", level, 0, 1)
+    if not 1 <= checks.real("pairs", pairs) <= 1e9:
+        raise ValueError(f"pairs is {pairs}; a number from 1 to 1e9 is needed")
     # one label: the two cells say the same, so they are one interval
     alpha = (1 - level) / pairs / (len(n) if len(n) > 2 else 1)
     rest = n.sum() - n

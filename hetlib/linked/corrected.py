@@ -56,8 +56,7 @@ class Correction:
 
     def __post_init__(self) -> None:
         """Check and copy the arguments."""
-        if not (np.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"alpha is {self.alpha}; it must be finite and not negative")
+        checks.non_negative("alpha", self.alpha)
         if self.alpha > MOST_ALPHA:
             raise ValueError(f"alpha is {self.alpha:g}; at most {MOST_ALPHA:g} is allowed")
         if (self.variance is None) == (self.choice_variance is None):
@@ -67,8 +66,7 @@ class Correction:
                 object.__setattr__(self, name, _symmetric(name, getattr(self, name)))
         if self.clamp is not None:
             checks.positive("clamp", self.clamp)
-        if not 0 < self.eps < 0.5:
-            raise ValueError(f"eps is {self.eps}; it must lie strictly between 0 and 1/2")
+        checks.between("eps", self.eps, 0, 0.5)
 
     @property
     def responses(self) -> int:
@@ -100,7 +98,10 @@ class Correction:
 
     def likelihood(self, H: ArrayLike) -> Array:
         """sigma(h) + alpha c(h); it can leave [0, 1]. Margins of any shape that fits V."""
-        h = np.asarray(H, dtype=np.float64)
+        h = checks.array("H", H, None)
+        n = self.responses
+        if h.shape != (n, n)[: h.ndim] and h.shape[-2:] != (n, n):
+            raise ValueError(f"H has shape {h.shape}; it must end in {(n, n)}, or be one number")
         out: Array = expit(h) + self.alpha * self.term(h)[0]
         return out
 
@@ -200,7 +201,10 @@ def corrected_reward(
     P = checks.pairwise(pairwise)
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
     if start is not None:
-        return _descend(correction.loss(P), D, checks.array("start", start, 1))
+        first = checks.array("start", start, 1)
+        if len(first) != len(P):
+            raise ValueError(f"start has {len(first)} entries; {len(P)} are needed")
+        return _descend(correction.loss(P), D, first)
     s = dpo_reward(P, D)
     for alpha in np.linspace(0, correction.alpha, 1 + int(np.ceil(4 * correction.alpha)))[1:]:
         s = _descend(replace(correction, alpha=float(alpha)).loss(P), D, s)
@@ -232,11 +236,13 @@ def corrected_optima(
     """
     P = checks.pairwise(pairwise)
     D = checks.distribution("sampling", sampling, len(P), full_support=True)
-    if random_starts < 0:
-        raise ValueError(f"random_starts is {random_starts}; it must not be negative")
-    rng = np.random.default_rng(seed)
-    points = [None, np.zeros(len(P)), *starts]
-    points += list(spread * rng.standard_normal((random_starts, len(P))))
+    rng = np.random.default_rng(checks.whole("seed", seed, 0))
+    many = checks.whole("random_starts", random_starts, 0)
+    given = [checks.array(f"starts[{k}]", start, 1, most=1e100) for k, start in enumerate(starts)]
+    if not 0 <= checks.real("spread", spread) <= 1e100:
+        raise ValueError(f"spread is {spread}; from 0 to 1e100 is allowed")
+    points = [None, np.zeros(len(P)), *given]
+    points += list(spread * rng.standard_normal((many, len(P))))
     loss = correction.loss(P)
     found: list[Optimum] = []
     for point in points:
@@ -274,10 +280,12 @@ def detached_reward(
         Induced rewards, mean zero, shape (responses,).
 
     Raises:
+        ValueError: malformed arguments.
         ConvergenceError: the repetition does not settle.
     """
     P = checks.pairwise(pairwise)
     v = _symmetric("choice_variance", choice_variance)
+    checks.whole("max_steps", max_steps, 1)
     s = corrected_reward(P, Correction(alpha, choice_variance=v, eps=eps), sampling)
     for _ in range(max_steps):
         H = np.clip(s[:, None] - s[None, :], -20, 20)

@@ -35,6 +35,8 @@ def cross_covariance(population: Population) -> Array:
 def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array]:
     """The same from linked labels, without a model, for pairs that one person labelled both.
 
+    A tie is half a win each way, as if a coin had decided.
+
     Returns:
         Covariances, shape (responses,) * 4, and the number of linked pairs behind each.
         Covariances that no linked pair informs are 0; look at the number.
@@ -42,17 +44,18 @@ def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array
     Raises:
         ValueError: indices that are no response.
     """
-    data.check(responses)
+    data.check(checks.whole("responses", responses, 1))
     shape = (responses,) * 4
     asked, both, first = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    votes = data.shares()
     for a, b in combinations(range(data.y1.shape[1]), 2):
+        there = np.isfinite(votes[:, a] + votes[:, b])
         for one, two in ((a, b), (b, a)):
             for flip in (False, True):
                 for turn in (False, True):
-                    ends = [data.y1[:, one], data.y2[:, one]][:: -1 if flip else 1]
-                    others = [data.y1[:, two], data.y2[:, two]][:: -1 if turn else 1]
-                    o = data.votes[:, one] ^ flip
-                    other = data.votes[:, two] ^ turn
+                    ends = [y[there, one] for y in (data.y1, data.y2)][:: -1 if flip else 1]
+                    others = [y[there, two] for y in (data.y1, data.y2)][:: -1 if turn else 1]
+                    o, other = abs(votes[there, one] - flip), abs(votes[there, two] - turn)
                     cell = (ends[1], ends[0], others[1], others[0])
                     np.add.at(asked, cell, 1.0)
                     np.add.at(both, cell, o * other)
@@ -76,22 +79,32 @@ def triangle_variance(covariance: Array, reward: ArrayLike, asked: Array | None 
     Raises:
         ValueError: fewer than three responses, or a pair in no observed triangle.
     """
-    r = checks.array("reward", reward, 1)
+    r, c = checks.array("reward", reward, 1), checks.array("covariance", covariance, 4)
+    seen = None if asked is None else checks.array("asked", asked, 4)
     n = len(r)
-    if n < 3 or covariance.shape != (n,) * 4:
+    for name, table in (("covariance", c), ("asked", c if seen is None else seen)):
+        if n < 3 or table.shape != (n,) * 4:
+            raise ValueError(
+                f"{name} has shape {table.shape}; with {n} rewards it must be {(n,) * 4}, and a "
+                "triangle needs 3 responses"
+            )
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        steep = 1 / (2 + 2 * np.cosh(r[:, None] - r[None, :]))  # sigma'
+        C = c / (steep[:, :, None, None] * steep[None, None])
+    if not abs(C).max() < 1e300:
         raise ValueError(
-            f"covariance has shape {covariance.shape}; with {n} rewards it must be "
-            f"{(n,) * 4}, and a triangle needs 3 responses"
+            f"reward has differences up to {np.ptp(r):g}; with this covariance the variance is "
+            "too large for a float"
         )
-    steep = 1 / (2 + 2 * np.cosh(r[:, None] - r[None, :]))  # sigma'
-    C = covariance / (steep[:, :, None, None] * steep[None, None])
     V = np.zeros((n, n))
     for i, j in combinations(range(n), 2):
         third = [k for k in range(n) if k not in (i, j)]
-        if asked is not None:
-            third = [k for k in third if asked[i, j, i, k] and asked[i, j, k, j]]
+        if seen is not None:
+            third = [k for k in third if seen[i, j, i, k] and seen[i, j, k, j]]
         if not third:
-            raise ValueError(f"no triangle with responses {i} and {j} was labelled by one person")
+            raise ValueError(
+                f"no triangle with responses {i} and {j} was labelled by one person: asked is 0"
+            )
         V[i, j] = V[j, i] = np.mean([C[i, j, i, k] + C[i, j, k, j] for k in third])
     return np.maximum(V, 0.0)
 
@@ -102,17 +115,18 @@ def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:
     A pair read backwards has the opposite label, so each linked pair gives eight rows: both
     orders of the two answers, each pair forwards and backwards.
     """
-    labels = data.y1.shape[1]
+    labels, votes = data.y1.shape[1], data.shares()
     rows, ones = [], []
     for a in range(labels):
         for b in range(labels):
             if a == b:
                 continue
+            there = np.isfinite(votes[:, a] + votes[:, b])
             for flip_a in (False, True):
                 for flip_b in (False, True):
-                    row, product = [], np.ones(len(data), dtype=np.int64)
+                    row, product = [], np.ones(int(there.sum()))
                     for k, flip in ((a, flip_a), (b, flip_b)):
-                        y1, y2, o = data.y1[:, k], data.y2[:, k], data.votes[:, k]
+                        y1, y2, o = data.y1[there, k], data.y2[there, k], votes[there, k]
                         row += [y2, y1] if flip else [y1, y2]
                         product = product * (1 - o if flip else o)
                     rows.append(np.stack(row, axis=1))
@@ -149,13 +163,17 @@ def neural_moments(
         seed: Seed of the weights and the batches.
 
     Raises:
-        ValueError: features of another length, or indices that are no response.
+        ValueError: features of another length or too large, sizes below 1, or indices that
+            are no response.
     """
     require("torch")
     import torch
 
     linked = Linked.of(data)
-    linked.check(responses)
+    linked.check(checks.whole("responses", responses, 1))
+    sizes = {"hidden": hidden, "steps": steps, "batch": batch}
+    hidden, steps, batch = (checks.whole(name, size, 1) for name, size in sizes.items())
+    seed, rate = checks.whole("seed", seed, 0), checks.positive("learning_rate", learning_rate)
     x = np.eye(responses) if features is None else checks.array("features", features, 2)
     if len(x) != responses:
         raise ValueError(f"features has {len(x)} rows; one for each of {responses} is needed")
@@ -173,10 +191,10 @@ def neural_moments(
             torch.nn.Tanh(),
             torch.nn.Linear(hidden, 1),
         )
-        adam = torch.optim.Adam(net.parameters(), lr=learning_rate)
+        adam = torch.optim.Adam(net.parameters(), lr=rate)
         for step in range(steps):
             for group in adam.param_groups:
-                group["lr"] = learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
+                group["lr"] = rate * (1 + np.cos(np.pi * step / steps)) / 2
             few = len(rows) <= batch
             pick = torch.arange(len(rows)) if few else torch.randint(len(rows), (batch,))
             logit = net(table[index[pick]].flatten(1))[:, 0]
@@ -198,6 +216,10 @@ def neural_moments(
     J2 = ask(j, i, i, j)
     J2 = (J2 + J2.T) / 2
     total = J1 + J1.T + 2 * J2
+    if not (np.isfinite(total) & (total > 1e-30)).all():
+        raise ValueError(
+            "the network answers no finite number: features or learning_rate are too large"
+        )
     J1, J2 = J1 / total, J2 / total
     off = ~np.eye(responses, dtype=bool)
     return JointMoments(np.where(off, J1, 0.25), np.where(off, J2, 0.25), linked.linked)

@@ -10,7 +10,7 @@ order. Here they are matrices over ordered pairs, whatever model they come from:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Linked
+from hetlib.core.labels import NOT_ANSWERED, TIE, Comparisons, Indices, Linked
 from hetlib.core.population import Population
 
 
@@ -38,7 +38,10 @@ def variance_from_moments(J1: Any, J2: Any, margin: Any) -> Any:
     Raises:
         ValueError: V is larger than the number type can hold, or an argument is not finite.
     """
-    spread = (J1 - (J1 + J2) ** 2).clip(min=0)
+    if not hasattr(margin, "cosh"):
+        J1, J2, margin = _floats(J1=J1, J2=J2, margin=margin)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = (J1 - (J1 + J2) ** 2).clip(min=0)
     if hasattr(margin, "cosh"):  # a tensor; a masked margin of 0 keeps its gradient finite
         import torch
 
@@ -62,6 +65,22 @@ def variance_from_moments(J1: Any, J2: Any, margin: Any) -> Any:
     return V
 
 
+def _floats(**given: Any) -> list[Any]:
+    """Arguments as arrays of floats that broadcast together; float32 stays."""
+    out = []
+    for name, value in given.items():
+        a = np.asarray(value) if isinstance(value, np.ndarray) else checks.array(name, value, None)
+        if a.dtype.kind not in "fiu":
+            raise ValueError(f"{name} must hold numbers, not {a.dtype}")
+        out.append(a if a.dtype.kind == "f" else a.astype(np.float64))
+    try:
+        np.broadcast_shapes(*(a.shape for a in out))
+    except ValueError:
+        shapes = ", ".join(f"{n} {a.shape}" for n, a in zip(given, out, strict=True))
+        raise ValueError(f"shapes that do not fit: {shapes}") from None
+    return out
+
+
 @dataclass(frozen=True)
 class JointMoments:
     """J1 and J2 of every ordered pair.
@@ -82,6 +101,9 @@ class JointMoments:
             value = checks.array(name, getattr(self, name), 2)
             if value.shape[0] != value.shape[1] or value.shape != np.shape(self.J1):
                 raise ValueError(f"{name} has shape {value.shape}; both must be square and alike")
+            if ((value < -1e-9) | (value > 1 + 1e-9)).any():
+                i, j = (int(k) for k in np.argwhere((value < -1e-9) | (value > 1 + 1e-9))[0])
+                raise ValueError(f"{name}[{i}, {j}] is {value[i, j]}; probabilities lie in [0, 1]")
             object.__setattr__(self, name, value)
         total = self.J1 + self.J1.T + self.J2 + self.J2.T
         if (gap := abs(total - 1)).max() > 1e-6:
@@ -124,7 +146,12 @@ class JointMoments:
         r = checks.array("reward", reward, 1)
         if len(r) != len(self.J1):
             raise ValueError(f"reward has {len(r)} entries; the moments have {len(self.J1)}")
-        out: Array = variance_from_moments(self.J1, self.J2, r[:, None] - r[None, :])
+        with np.errstate(over="ignore"):
+            gaps = r[:, None] - r[None, :]
+        try:
+            out: Array = variance_from_moments(self.J1, self.J2, gaps)
+        except ValueError as error:
+            raise ValueError(f"reward has differences that are too large: {error}") from None
         return (out + out.T) / 2
 
 
@@ -139,7 +166,8 @@ def exact_moments(population: Population) -> JointMoments:
 def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0.0) -> JointMoments:
     """Shares of "twice the same" and "once each way" for each pair: no model at all.
 
-    Only labels that one person gave on *the same pair* count.
+    Only answers that one person gave on *the same pair* count; a tie is half a win each way, as
+    if a coin had decided.
 
     Args:
         data: Linked labels.
@@ -156,18 +184,26 @@ def tabular_moments(data: Comparisons | Linked, responses: int, prior: float = 0
     """
     linked = Linked.of(data)
     linked.check(responses)
-    if not (np.isfinite(prior) and prior >= 0):
-        raise ValueError(f"prior is {prior}; it must be finite and not negative")
+    prior = checks.non_negative("prior", prior)
     both = np.zeros((responses, responses))  # both[i, j]: y_i beat y_j twice
     mixed = np.zeros((responses, responses))
-    winner = np.where(linked.votes == 1, linked.y2, linked.y1)
-    loser = np.where(linked.votes == 1, linked.y1, linked.y2)
-    for a, b in combinations(range(linked.y1.shape[1]), 2):
-        same = (winner[:, a] == winner[:, b]) & (loser[:, a] == loser[:, b])
-        turned = (winner[:, a] == loser[:, b]) & (loser[:, a] == winner[:, b])
-        np.add.at(both, (winner[same, a], loser[same, a]), 1)
-        np.add.at(mixed, (winner[turned, a], loser[turned, a]), 1)
+    columns = [_sides(linked, k) for k in range(linked.y1.shape[1])]
+    for one, two in combinations(columns, 2):
+        for (w1, l1, k1), (w2, l2, k2) in product(one, two):
+            weight = k1 * k2
+            same = (weight > 0) & (w1 == w2) & (l1 == l2)
+            turned = (weight > 0) & (w1 == l2) & (l1 == w2)
+            np.add.at(both, (w1[same], l1[same]), weight[same])
+            np.add.at(mixed, (w1[turned], l1[turned]), weight[turned])
     return moments_from_counts(both, mixed + mixed.T, prior)
+
+
+def _sides(data: Linked, k: int) -> list[tuple[Indices, Indices, Array]]:
+    """Winners, losers and weights of a column of labels: y2 over y1, then y1 over y2."""
+    y1, y2, votes = data.y1[:, k], data.y2[:, k], data.votes[:, k]
+    share = np.where(votes == TIE, 0.5, votes == 1)
+    answered = votes != NOT_ANSWERED
+    return [(y2, y1, share * answered), (y1, y2, (1 - share) * answered)]
 
 
 def moments_from_counts(both: Array, mixed: Array, prior: float = 0.0) -> JointMoments:
@@ -182,13 +218,19 @@ def moments_from_counts(both: Array, mixed: Array, prior: float = 0.0) -> JointM
         The moments; J1 = J2 = 1/4 on the diagonal.
 
     Raises:
-        ValueError: no linked labels for some pair while ``prior`` is 0.
+        ValueError: malformed counts, or no linked labels for some pair while ``prior`` is 0.
     """
+    both = checks.counts("both", both, most=1e300)
+    mixed = checks.counts("mixed", mixed, most=1e300)
+    if mixed.shape != both.shape or (mixed != mixed.T).any():
+        raise ValueError(f"mixed must be symmetric, of shape {both.shape} as both")
+    if not checks.non_negative("prior", prior) <= 1e300:
+        raise ValueError(f"prior is {prior:g}; at most 1e300 is allowed")
     off = ~np.eye(len(both), dtype=bool)
     used = int((both * off).sum() + np.triu(mixed, 1).sum())
     total = both + both.T + mixed + prior
-    if (total[off] == 0).any():
-        i, j = (int(k) for k in np.argwhere((total == 0) & off)[0])
+    if (total[off] < 1e-300).any():
+        i, j = (int(k) for k in np.argwhere((total < 1e-300) & off)[0])
         raise ValueError(
             f"nobody labelled the pair of responses {i} and {j} twice; give more data, or a "
             "positive prior"

@@ -24,6 +24,9 @@ from hetlib.core.population import Population
 from hetlib.linked.moments import JointMoments, exact_moments
 from hetlib.mixture.rankings import Choices, Rankings
 
+#: Hessians have responses^2 entries.
+MOST_RESPONSES = 100_000
+
 UNLINKED = (
     "one comparison by each annotator and types={types}: such data show nothing but how often "
     "each response beats each other one. Which annotators are alike, and in general the types' "
@@ -46,7 +49,10 @@ def responsibilities(log_probability: ArrayLike, masses: ArrayLike) -> tuple[Arr
         Posterior probabilities, rows sum to 1, shape (annotators, types), and the
         log-likelihood of each annotator, shape (annotators,).
     """
-    logs = np.asarray(log_probability, dtype=np.float64)
+    try:
+        logs = np.array(log_probability, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError("log_probability must hold numbers, (annotators, types)") from error
     if logs.ndim != 2 or not (logs < np.inf).all() or np.isneginf(logs).all(axis=1).any():
         raise ValueError("log_probability needs shape (annotators, types) and a finite entry a row")
     w = checks.distribution("masses", masses, logs.shape[1])
@@ -60,8 +66,10 @@ def require_rise(before: float, after: float) -> None:
     """Each EM step must not lower the objective; if one does, the code is wrong.
 
     Raises:
+        ValueError: a value that is no number.
         ArithmeticError: it fell by more than rounding explains.
     """
+    before, after = checks.real("before", before), checks.number("after", after)
     if not after >= before - 1e-9 * max(1.0, abs(before)):
         raise ArithmeticError(
             f"an EM step took the log-likelihood an annotator from {before:.12g} to {after:.12g}; "
@@ -146,7 +154,12 @@ def _ascend(choices: Choices, counts: Array, reward: Array, ridge: float) -> Arr
     p = choices.choice(reward)
     gradient = won - n @ p - ridge * reward
     hessian = np.diag(n @ p + ridge) - (p * n[:, None]).T @ p
-    step = np.linalg.solve(hessian, gradient)
+    try:
+        step = np.linalg.solve(hessian, gradient)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"ridge is {ridge:g}; it is too small for the answers to determine every reward"
+        ) from None
     now, size = value(reward), 1.0
     while size > 1e-6 and value(reward + size * step) < now:
         size /= 2
@@ -217,13 +230,19 @@ def em_dpo(
         ValueError: counts that are not positive, or indices that are no response.
         ConvergenceError: the best start had not settled.
     """
-    if types < 1 or starts < 1 or responses < 2:
-        raise ValueError(
-            f"types={types}, starts={starts}, responses={responses}: 1, 1 and 2 at least"
-        )
+    whole = checks.whole
+    types, starts, responses = (
+        whole("types", types, 1),
+        whole("starts", starts, 1),
+        whole("responses", responses, 2),
+    )
+    if responses > MOST_RESPONSES:
+        raise ValueError(f"responses is {responses}; at most {MOST_RESPONSES} are allowed")
+    seed, max_steps = whole("seed", seed, 0), whole("max_steps", max_steps, 1)
     positive = checks.positive
     ref = checks.distribution("reference", reference, responses, full_support=True)
     b, ridge = positive("beta", beta), positive("ridge", ridge)
+    tolerance = positive("tolerance", tolerance)
     data = Rankings.of(annotations)
     if types > 1 and data.choices() < 2:
         warnings.warn(UNLINKED.format(types=types), UserWarning, stacklevel=2)
@@ -270,6 +289,7 @@ def match_types(found: ArrayLike, true: ArrayLike) -> Indices:
     a, b = checks.array("found", found, 2), checks.array("true", true, 2)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"found has {a.shape[1]} responses and true {b.shape[1]}")
+    a, b = (r / max(abs(a).max(), abs(b).max(), 1.0) for r in (a, b))  # squares stay finite
     a, b = (r - r.mean(axis=1, keepdims=True) for r in (a, b))
     rows, columns = linear_sum_assignment(((b[:, None] - a[None]) ** 2).sum(axis=2))
     out = np.full(len(b), -1, dtype=np.int64)

@@ -16,7 +16,7 @@ from scipy.special import logsumexp, softmax
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.modular import rank_modulo
+from hetlib.core.modular import check_prime, rank_modulo
 from hetlib.mixture.rankings import Choices, Rankings
 
 Menu = tuple[int, ...]
@@ -35,11 +35,13 @@ def design(responses: int, tasks: int, length: int = 2, repeat: bool = True) -> 
     Raises:
         ValueError: there is no such questionnaire.
     """
-    menus = combinations(range(responses), length)
-    some = (combinations_with_replacement if repeat else combinations)(menus, tasks)
-    out = list(some) if tasks > 0 < length else []
-    if length < 2 or not out:
-        raise ValueError(f"no questionnaire of {tasks} menus of {length} among {responses}")
+    responses, tasks = checks.whole("responses", responses, 2), checks.whole("tasks", tasks, 1)
+    menus = combinations(range(responses), checks.whole("length", length, 2))
+    out = list((combinations_with_replacement if repeat else combinations)(menus, tasks))
+    if not out:
+        raise ValueError(
+            f"tasks={tasks}, length={length}: no questionnaire of {responses} responses"
+        )
     return out
 
 
@@ -52,7 +54,10 @@ class AnswerLaw:
     """
 
     def __init__(self, questionnaires: Sequence[Questionnaire], responses: int) -> None:
-        self.responses, self.questionnaires = responses, list(questionnaires)
+        self.responses = responses = checks.whole("responses", responses, 2)
+        self.questionnaires = list(questionnaires)
+        if not self.questionnaires or not all(self.questionnaires):
+            raise ValueError("questionnaires must not be empty: tuples of menus are needed")
         answers = [a for q in self.questionnaires for a in product(*map(permutations, q))]
         tasks, length = max(map(len, answers)), max(len(m) for a in answers for m in a)
         orders = np.full((len(answers), tasks, length), -1)
@@ -103,7 +108,8 @@ class AnswerLaw:
             seed: Seed of the random whole numbers.
             prime: Modulus, below 2^31.
         """
-        rng = np.random.default_rng(seed)
+        types, prime = checks.whole("types", types, 1), check_prime(prime)
+        rng = np.random.default_rng(checks.whole("seed", seed, 0))
         odds = rng.integers(1, prime, size=(types, self.responses))
         w = rng.integers(1, prime, size=types)
         w[-1] = (1 - w[:-1].sum()) % prime
@@ -128,9 +134,17 @@ class AnswerLaw:
         return rank_modulo(np.array(rows), prime)
 
 
-def kl_information(p: Array, q: Array) -> float:
+def _laws(p: ArrayLike, q: ArrayLike) -> tuple[Array, Array]:
+    """Two distributions on the same answers, both of full support."""
+    a = checks.array("p", p, 1)
+    b = checks.distribution("q", q, len(a), full_support=True)
+    return checks.distribution("p", a, len(a), full_support=True), b
+
+
+def kl_information(p: ArrayLike, q: ArrayLike) -> float:
     """Kullback-Leibler information of p against q, full support, in nats an annotator."""
-    return float(p @ (np.log(p) - np.log(q)))
+    a, b = _laws(p, q)
+    return float(a @ (np.log(a) - np.log(b)))
 
 
 def chernoff_information(p: ArrayLike, q: ArrayLike) -> float:
@@ -145,10 +159,7 @@ def chernoff_information(p: ArrayLike, q: ArrayLike) -> float:
     Raises:
         ValueError: laws of different lengths or without full support.
     """
-    a = checks.array("p", p, 1)
-    b = checks.distribution("q", q, len(a), full_support=True)
-    a = checks.distribution("p", a, len(a), full_support=True)
-    la, lb = np.log(a), np.log(b)
+    la, lb = map(np.log, _laws(p, q))
     best = minimize_scalar(
         lambda s: float(logsumexp(s * la + (1 - s) * lb)),
         bounds=(0, 1),
@@ -173,8 +184,7 @@ def annotators_needed(p: ArrayLike, q: ArrayLike, error: float = 0.05) -> tuple[
     Raises:
         ValueError: error not in (0, 1/4), or laws as in ``chernoff_information``.
     """
-    if not 0 < error < 0.25:
-        raise ValueError(f"error is {error}; it must lie between 0 and 1/4")
+    error = checks.between("error", error, 0, 0.25)
     rate = chernoff_information(p, q)
     a, b = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     if np.abs(a - b).max() < 1e-13:
@@ -187,11 +197,12 @@ def likelihood_ratio_errors(
     p: ArrayLike, q: ArrayLike, annotators: int, repeats: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Simulated errors of the likelihood-ratio test: says q under p, and p under q."""
-    a, b = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    a, b = _laws(p, q)
+    many, repeats = checks.whole("annotators", annotators, 1), checks.whole("repeats", repeats, 1)
     ratio = np.log(a) - np.log(b)
     wrong = []
     for law, sign in ((a, 1), (b, -1)):
-        score = sign * (rng.multinomial(annotators, law / law.sum(), size=repeats) @ ratio)
+        score = sign * (rng.multinomial(many, law / law.sum(), size=repeats) @ ratio)
         wrong.append(float(np.mean(score < 0) + np.mean(score == 0) / 2))
     return wrong[0], wrong[1]
 

@@ -26,6 +26,8 @@ class Rankings:
         orders: Responses from best to worst, shape (annotators, tasks, length). A shorter
             ranking ends in -1, and a task that an annotator did not do is all -1.
         types: True type of each annotator, shape (annotators,), if known. Kept for checks.
+        weights: How much each task counts, shape (annotators, tasks); once each if None. A tie
+            is two tasks, one each way, that count half.
 
     Raises:
         ValueError: not three axes of whole numbers, -1 before a response, or a response twice.
@@ -33,10 +35,14 @@ class Rankings:
 
     orders: Indices
     types: Indices | None = None
+    weights: Array | None = None
 
     def __post_init__(self) -> None:
         """Check shape and contents."""
-        raw = np.asarray(self.orders)
+        try:
+            raw = np.asarray(self.orders)
+        except ValueError as error:
+            raise ValueError("orders must be a rectangular array of whole numbers") from error
         if raw.ndim != 3 or 0 in raw.shape or not np.issubdtype(raw.dtype, np.integer):
             raise ValueError(
                 f"orders has shape {raw.shape} and type {raw.dtype}; whole numbers of shape "
@@ -51,6 +57,11 @@ class Rankings:
                 i, t = (int(k) for k in np.argwhere(bad)[0][:2])
                 raise ValueError(f"orders[{i}, {t}] is {raw[i, t].tolist()}: {what}")
         object.__setattr__(self, "orders", raw.astype(np.int64))
+        if self.weights is not None:
+            w = checks.array("weights", self.weights, 2)
+            if w.shape != raw.shape[:2] or (w < 0).any():
+                raise ValueError(f"weights must be non-negative, of shape {raw.shape[:2]}")
+            object.__setattr__(self, "weights", w)
 
     @classmethod
     def of(cls, annotations: Rankings | Linked | Comparisons | ArrayLike) -> Rankings:
@@ -73,9 +84,6 @@ class Rankings:
         if not isinstance(annotations, Linked | Comparisons):
             return cls(np.asarray(annotations))
         votes = np.asarray(annotations.votes)
-        if (votes == TIE).any():
-            i, j = (int(k) for k in np.argwhere(votes == TIE)[0])
-            raise ValueError(f"votes[{i}, {j}] is a tie; a ranking has none")
         y1, y2 = (
             np.broadcast_to(y.reshape(len(votes), -1), votes.shape)
             for y in (np.asarray(annotations.y1), np.asarray(annotations.y2))
@@ -83,7 +91,11 @@ class Rankings:
         orders = np.stack([np.where(votes == 1, y2, y1), np.where(votes == 1, y1, y2)], axis=2)
         orders = np.where(((y1 == y2) | (votes == NOT_ANSWERED))[:, :, None], -1, orders)
         types = annotations.types if isinstance(annotations, Comparisons) else None
-        return cls(orders, types)
+        if not (tie := votes == TIE).any():
+            return cls(orders, types)
+        turned = np.where(tie[:, :, None], orders[:, :, ::-1], -1)  # a tie, the other way
+        weights = np.hstack([np.where(tie, 0.5, 1.0), np.full(votes.shape, 0.5)])
+        return cls(np.hstack([orders, turned]), types, weights)
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -94,8 +106,22 @@ class Rankings:
 
     def take(self, which: ArrayLike) -> Rankings:
         """Some of the annotators, by index or mask."""
-        index = np.asarray(which)
-        return Rankings(self.orders[index], None if self.types is None else self.types[index])
+        try:
+            index = np.asarray(which)
+        except ValueError as error:
+            raise ValueError("which must be a list of whole numbers, or a mask") from error
+        if index.ndim != 1 or index.dtype.kind not in "iub":
+            raise ValueError("which must be a list of whole numbers, or a mask")
+        if index.dtype.kind == "b" and len(index) != len(self):
+            raise ValueError(f"which is a mask of {len(index)}; {len(self)} are needed")
+        if (
+            index.dtype.kind != "b"
+            and index.size
+            and not -1 < index.min() <= index.max() < len(self)
+        ):
+            raise ValueError(f"which holds {index.max()}; annotators are 0 to {len(self) - 1}")
+        types, weights = (None if a is None else a[index] for a in (self.types, self.weights))
+        return Rankings(self.orders[index], types, weights)
 
 
 @dataclass(frozen=True)
@@ -127,7 +153,7 @@ class Choices:
             ValueError: an index that is no response, or nothing but empty tasks.
         """
         orders = annotations.orders
-        if orders.max() >= responses:
+        if orders.max() >= checks.whole("responses", responses):
             raise ValueError(
                 f"response {orders.max()} occurs; responses={responses} allows 0 … {responses - 1}"
             )
@@ -157,14 +183,20 @@ class Choices:
         members[np.arange(len(sets))[:, None], sets] = True  # -1 falls into the last column
         cell = np.where(place >= 0, place * responses + winner, -1)
         cell = cell.reshape(length - 1, len(orders), -1).transpose(1, 0, 2)
-        rows = np.sort(cell.reshape(len(orders), -1), axis=1)
-        if rows.shape[1] <= 8:  # with more, hardly two annotators agree
+        rows = cell.reshape(len(orders), -1)
+        if annotations.weights is None:
+            rows, often = np.sort(rows, axis=1), np.ones(rows.shape)
+        else:
+            often = np.tile(annotations.weights, (1, length - 1))
+        if (
+            rows.shape[1] <= 8 and annotations.weights is None
+        ):  # with more, hardly two annotators agree
             rows, pattern = np.unique(rows, axis=0, return_inverse=True)
         else:
             pattern = np.arange(len(rows))
         who, where = np.nonzero(rows >= 0)
         made = csr_matrix(
-            (np.ones(len(who)), (who, rows[who, where])), (len(rows), len(sets) * responses)
+            (often[who, where], (who, rows[who, where])), (len(rows), len(sets) * responses)
         )
         people = np.bincount(pattern.reshape(-1), minlength=len(rows)).astype(np.float64)
         return cls(members[:, :responses], made, people, pattern.reshape(-1))
@@ -173,16 +205,19 @@ class Choices:
         """Log of the sum of exp(reward) over each set, shape (..., sets)."""
         r = np.where(self.members, rewards[..., None, :], -np.inf)
         top = r.max(axis=-1)
-        return np.asarray(top + np.log(np.exp(r - top[..., None]).sum(axis=-1)))
+        with np.errstate(over="ignore"):  # to -inf, whose share is zero
+            return np.asarray(top + np.log(np.exp(r - top[..., None]).sum(axis=-1)))
 
     def choice(self, rewards: Array) -> Array:
         """Probability that y is chosen from each set, shape (..., sets, responses)."""
         r = np.where(self.members, rewards[..., None, :], -np.inf)
-        return np.exp(r - self.log_total(rewards)[..., None])
+        with np.errstate(over="ignore"):
+            return np.exp(r - self.log_total(rewards)[..., None])
 
     def log_probability(self, rewards: Array) -> Array:
         """Log-probability of a pattern's answers by type, shape (patterns, types)."""
-        table = rewards[:, None, :] - self.log_total(rewards)[:, :, None]
+        with np.errstate(over="ignore"):  # to -inf: what cannot happen
+            table = rewards[:, None, :] - self.log_total(rewards)[:, :, None]
         return np.asarray(self.made @ table.reshape(len(rewards), -1).T)
 
     def counts(self, share: Array) -> Array:
@@ -230,7 +265,13 @@ def sample_rankings(
         ValueError: numbers out of range, or another link.
     """
     if population.link != "logistic":
-        raise ValueError(f"link is {population.link!r}; Plackett-Luce needs the logistic link")
+        raise ValueError(
+            f"the population's link is {population.link!r}; Plackett-Luce needs the logistic one"
+        )
+    if abs(population.rewards).max() > 1e300 * min(population.temperature, 1.0):
+        raise ValueError("the population's rewards over its temperature are too large for a float")
+    annotators, tasks = checks.whole("annotators", annotators), checks.whole("tasks", tasks)
+    length = checks.whole("length", length)
     if annotators < 1 or tasks < 1 or not 2 <= length <= population.responses:
         raise ValueError(
             f"annotators={annotators}, tasks={tasks}, length={length}: at least 1, 1 and 2 are "

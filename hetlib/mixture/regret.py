@@ -44,6 +44,14 @@ class MinMaxRegret:
     gap: float
 
 
+def _own(r: Array, ref: Array, beta: float) -> Array:
+    """Log-probabilities of each type's own optimum, shape (types, responses)."""
+    b = checks.positive("beta", beta)
+    if abs(r).max() > 1e300 * min(b, 1.0):
+        raise ValueError(f"beta is {b:g}; rewards over beta are too large for a float")
+    return np.asarray(log_softmax(np.log(ref) + r / b, axis=1))
+
+
 def regret_table(
     rewards: ArrayLike,
     policies: ArrayLike,
@@ -73,7 +81,7 @@ def regret_table(
         [checks.distribution(f"policies[{k}]", p, r.shape[1]) for k, p in enumerate(given)]
     )
     ref = checks.distribution("reference", reference, r.shape[1], full_support=True)
-    own = log_softmax(np.log(ref) + r / checks.positive("beta", beta), axis=1)
+    own = _own(r, ref, beta)
     if not penalty:
         return (np.exp(own) * r).sum(axis=1)[:, None] - r @ pi.T
     entropy = -rel_entr(pi, 1.0).sum(axis=1)
@@ -153,7 +161,7 @@ def best_min_max_regret(
     r = checks.array("rewards", rewards, 2)
     ref = checks.distribution("reference", reference, r.shape[1], full_support=True)
     b = checks.positive("beta", beta)
-    own = log_softmax(np.log(ref) + r / b, axis=1)
+    own = _own(r, ref, b)
 
     def dual(q: Array) -> tuple[float, Array]:
         """Log of the sum of the geometric mean, to be minimised, and its gradient."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import comb
 
+from hetlib import checks
 from hetlib.core.labels import Comparisons, Linked
 from hetlib.mixture.em import em_dpo
 from hetlib.mixture.rankings import Rankings
@@ -43,6 +44,8 @@ def select_types(
         ValueError: no candidates, an unknown criterion, or folds that annotators do not fill.
     """
     data, scores = Rankings.of(annotations), dict[int, float]()
+    candidates = [checks.whole(f"candidates[{k}]", n, 1) for k, n in enumerate(candidates)]
+    folds, seed = checks.whole("folds", folds), checks.whole("seed", seed, 0)
     if not candidates or by not in ("bic", "held-out"):
         raise ValueError(f"candidates={candidates}, by={by!r}: give numbers; 'bic' or 'held-out'")
     if not 2 <= folds <= len(data):
@@ -70,9 +73,20 @@ def adjusted_agreement(one: ArrayLike, other: ArrayLike) -> float:
     Raises:
         ValueError: different lengths, or fewer than two annotators.
     """
-    a, b = (np.unique(np.asarray(x), return_inverse=True)[1] for x in (one, other))
+    groups = []
+    for name, given in (("one", one), ("other", other)):
+        try:
+            values = np.asarray(given)
+            groups.append(np.unique(values, return_inverse=True)[1].reshape(values.shape))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must be a list of labels of one kind") from error
+        if values.dtype.kind in "fc" and np.isnan(values).any():
+            raise ValueError(f"{name}[{int(np.isnan(values).argmax())}] is nan; a label is needed")
+    a, b = groups
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
-        raise ValueError(f"labels of shapes {a.shape} and {b.shape}: one each, for two or more")
+        raise ValueError(
+            f"one has shape {a.shape} and other {b.shape}: one label each, of two or more"
+        )
     table = np.zeros((a.max() + 1, b.max() + 1))
     np.add.at(table, (a, b), 1)
     both, rows, columns = (comb(t, 2).sum() for t in (table, table.sum(1), table.sum(0)))

@@ -76,6 +76,10 @@ def _pair_law(environment: RingEnvironment, sampling: ArrayLike | None) -> Array
     return law
 
 
+def _sizes(size: int, repeats: int) -> tuple[int, int]:
+    return checks.whole("size", size, 0), checks.whole("repeats", repeats, 1)
+
+
 def draw_wins(
     environment: RingEnvironment,
     size: int,
@@ -84,6 +88,7 @@ def draw_wins(
     sampling: ArrayLike | None = None,
 ) -> Array:
     """Win counts of anonymous comparisons, shape (repeats, n, n)."""
+    size, repeats = _sizes(size, repeats)
     law = (_pair_law(environment, sampling) * environment.pairwise()).ravel()
     n = environment.n
     return rng.multinomial(size, law / law.sum(), repeats).reshape(-1, n, n).astype(float)
@@ -97,6 +102,7 @@ def draw_linked(
     sampling: ArrayLike | None = None,
 ) -> tuple[Array, Array]:
     """Pairs labelled twice by one person: i over j twice, and once each way (symmetric)."""
+    size, repeats = _sizes(size, repeats)
     J, n = environment.moments(), environment.n
     law = np.stack([J.J1, J.J2]) * _pair_law(environment, sampling)
     counts = rng.multinomial(size, law.ravel() / law.sum(), repeats).reshape(-1, 2, n, n)
@@ -112,6 +118,7 @@ def draw_unanimous(
     sampling: ArrayLike | None = None,
 ) -> Array:
     """Of comparisons labelled by every type, those where all agree; shape (repeats, n, n)."""
+    size, repeats = _sizes(size, repeats)
     law = (_pair_law(environment, sampling) * environment.unanimous()).ravel()
     n = environment.n
     law = np.append(law, max(1 - law.sum(), 0.0))  # one type always agrees with itself
@@ -126,6 +133,7 @@ def draw_wins_by_type(
     sampling: ArrayLike | None = None,
 ) -> Array:
     """Win counts by type of comparisons labelled by every type, (types, repeats, n, n)."""
+    size, repeats = _sizes(size, repeats)
     n = environment.n
     D = checks.distribution("sampling", sampling, n)
     shown = rng.multinomial(size, np.outer(D, D).ravel(), repeats).reshape(-1, n, n)
@@ -199,10 +207,13 @@ def learning_curves(
         The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats).
     """
     out = {}
+    seed = checks.whole("seed", seed, 0)
+    checks.array("sizes", sizes, 1)
     for method in methods:
         rows = []
         kind, alpha = _parse(method)
         for size in sizes:
+            size = checks.whole("sizes", size, 0)
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
             rows.append(distances(fit_many(environment, method, size, repeats, rng), environment))

@@ -35,6 +35,9 @@ DECAYS: dict[str, Any] = {
     "gaussian": lambda d, rate: rate ** (d**2),
 }
 
+#: Most prompts: tables by pair have n^2 entries a type.
+LARGEST = 10_000
+
 #: Methods whose exact population optimum :meth:`RingEnvironment.optimum` knows.
 METHODS = (
     "best",
@@ -116,9 +119,16 @@ class RingEnvironment:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if self.n != int(self.n) or self.n < 2:
-            raise ValueError(f"n is {self.n}; it must be an integer of at least 2")
-        lengths = {name: len(getattr(self, name)) for name in ("shifts", "scales", "rates")}
+        n = checks.real("n", self.n)
+        if not 2 <= n <= LARGEST or n != int(n):
+            raise ValueError(
+                f"n is {self.n}; it must be an integer of at least 2, at most {LARGEST}"
+            )
+        object.__setattr__(self, "n", int(n))
+        lengths = {
+            name: len(checks.array(name, getattr(self, name), 1))
+            for name in ("shifts", "scales", "rates")
+        }
         if len(set(lengths.values())) > 1:
             raise ValueError(f"shifts, scales and rates need one entry a type: {lengths}")
         if self.decay not in DECAYS:
@@ -129,7 +139,7 @@ class RingEnvironment:
                 raise ValueError(
                     f"rates[{k}] is {rate}; {self.decay} decay allows 0 < rate <= {top}"
                 )
-        if not 0 <= self.noise < 0.5:
+        if not 0 <= checks.real("noise", self.noise) < 0.5:
             raise ValueError(f"noise is {self.noise}; it must lie in [0, 1/2)")
         self.centred()  # weights, link and temperature are checked by Population
 
@@ -159,7 +169,7 @@ class RingEnvironment:
         Raises:
             ValueError: no such prompt.
         """
-        if not 0 <= x < self.n:
+        if not 0 <= checks.whole("x", x) < self.n:
             raise ValueError(f"x is {x}; prompts are 0 to {self.n - 1}")
         y = np.arange(self.n, dtype=np.float64)
         return self._population(self._rewards(y - x))

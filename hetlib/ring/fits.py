@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
+from scipy.special import rel_entr, softmax
 
 from hetlib import checks
 from hetlib.borda.optima import dpo_loss, ipo_loss
@@ -67,7 +67,10 @@ def win_counts_by_type(data: RingComparisons, types: int, pool: bool = False) ->
 
     Reads the types of people, or takes the columns of fully annotated data.
     """
+    types = checks.whole("types", types, 1)
     if data.types is None:
+        if data.votes.shape[1] < types:
+            raise ValueError(f"types is {types}; the votes have {data.votes.shape[1]} columns")
         columns = [replace(data, votes=data.votes[:, u : u + 1]) for u in range(types)]
     else:
         columns = []
@@ -97,6 +100,7 @@ def linked_moments(data: RingComparisons, prior: float = 1.0) -> JointMoments:
 
     The same as :func:`hetlib.linked.moments.tabular_moments`, from counts.
     """
+    prior = checks.non_negative("prior", prior)
     if data.types is None:
         raise ValueError("votes are one label a type; linked data need two labels by one person")
     if data.votes.shape[1] < 2:
@@ -125,17 +129,31 @@ class Fit:
         return np.asarray(softmax(self.reward, axis=1))
 
 
+#: Counts and ridges above this would overflow in sums.
+MOST = 1e100
+
+
+def _counts(**given: Array) -> Array:
+    """Counts of shape (tables, n, n), checked."""
+    ((name, value),) = given.items()
+    return checks.counts(name, value, 3, MOST)
+
+
 def _fit(loss: PairLoss, counts: Array, ridge: float, start: Array | None = None) -> Fit:
+    if not checks.non_negative("ridge", ridge) <= MOST:
+        raise ValueError(f"ridge is {ridge:g}; at most {MOST:g} is allowed")
     return Fit(minimise(loss, np.zeros(counts.shape[:2]) if start is None else start, ridge))
 
 
 def fit_dpo_tables(wins: Array, ridge: float = 0.1) -> Fit:
     """DPO, Eq. (6), on win counts of shape (tables, n, n)."""
+    wins = _counts(wins=wins)
     return _fit(dpo_loss(wins), wins, ridge)
 
 
 def fit_ipo(wins: Array, ridge: float = 0.1) -> Fit:
     """IPO (Azar et al., 2024) with tau = 1 on win counts of shape (tables, n, n)."""
+    wins = _counts(wins=wins)
     return _fit(ipo_loss(wins), wins, ridge)
 
 
@@ -157,6 +175,11 @@ def fit_corrected(
         ridge: Weight of the squared rewards.
     """
     correction = Correction(alpha, choice_variance=moments.choice_variance)
+    wins = _counts(wins=wins)
+    if wins.shape[1] != correction.responses:
+        raise ValueError(
+            f"wins has {wins.shape[1]} responses; the moments have {correction.responses}"
+        )
     fit = fit_dpo_tables(wins, ridge)
     for strength in np.linspace(0, alpha, 1 + int(np.ceil(2 * alpha)))[1:]:
         loss = replace(correction, alpha=float(strength)).weighted(wins)
@@ -166,16 +189,21 @@ def fit_corrected(
 
 def fit_agreement(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
     """The consistent loss of Proposition 6.1 on unanimous counts, (tables, n, n)."""
+    unanimous = _counts(unanimous=unanimous)
     return _fit(agreement_loss(unanimous, types), unanimous, ridge)
 
 
 def fit_shifted_agreement(second: Array, first: Array, types: int, ridge: float = 0.1) -> Fit:
     """Proposition 6.1 as released, on the two counts of :func:`unanimous_counts`."""
+    second, first = _counts(second=second), _counts(first=first)
+    if second.shape != first.shape:
+        raise ValueError(f"second has shape {second.shape} and first {first.shape}")
     return _fit(shifted_agreement_loss(second, first, types), second + first, ridge)
 
 
 def fit_integral(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
     """The consistent loss of Proposition B.3 on unanimous counts, (tables, n, n)."""
+    unanimous = _counts(unanimous=unanimous)
     start = fit_agreement(unanimous, types, ridge).reward
     return _fit(integral_loss(unanimous, types), unanimous, ridge, start)
 
@@ -188,8 +216,9 @@ def fit_personalised(wins_by_type: Array, weights: ArrayLike, ridge: float = 0.1
         weights: Probability of each type.
         ridge: Weight of the squared rewards of each type.
     """
-    w = checks.distribution("weights", weights, len(wins_by_type))
-    rewards = np.array([fit_dpo_tables(wins, ridge).reward for wins in wins_by_type])
+    tables = checks.counts("wins_by_type", wins_by_type, 4, MOST)
+    w = checks.distribution("weights", weights, len(tables))
+    rewards = np.array([fit_dpo_tables(wins, ridge).reward for wins in tables])
     return Fit(np.einsum("u,utn->tn", w, rewards))
 
 
@@ -201,10 +230,11 @@ def counted_borda(wins: Array) -> Array:
     Raises:
         ValueError: a response that was never compared.
     """
+    wins = _counts(wins=wins)
     won, lost = wins.sum(axis=2), wins.sum(axis=1)
     if (won + lost == 0).any():
         t, i = np.argwhere(won + lost == 0)[0]
-        raise ValueError(f"response {i} of table {t} was never compared")
+        raise ValueError(f"response {i} of table {t} was never compared: wins is 0")
     return np.asarray(won / (won + lost))
 
 
@@ -218,11 +248,20 @@ def distances(policy: Array, environment: RingEnvironment) -> dict[str, Array]:
     Returns:
         "tv", "kl" and "regret", each of shape (tables,). The regret is KL(pi; pi*), since
         beta is 1.
+
+    Raises:
+        ValueError: rows that are no distributions.
     """
-    best = environment.best()
-    log_ratio = np.log(policy) - np.log(best)
+    best, pi = environment.best(), checks.array("policy", policy, 2)
+    if pi.shape[1] != len(best):
+        raise ValueError(f"policy has {pi.shape[1]} columns; {len(best)} are needed")
+    if (bad := (pi < 0) | (pi > 1 + 1e-6)).any():
+        t, i = (int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(f"policy[{t}, {i}] is {pi[t, i]}; probabilities lie in [0, 1]")
+    if (off := abs(pi.sum(axis=1) - 1) > 1e-6).any():
+        raise ValueError(f"policy[{int(off.argmax())}] does not sum to 1")
     return {
-        "tv": abs(policy - best).sum(axis=1) / 2,
-        "kl": -(best * log_ratio).sum(axis=1),
-        "regret": (policy * log_ratio).sum(axis=1),
+        "tv": abs(pi - best).sum(axis=1) / 2,
+        "kl": rel_entr(best, pi).sum(axis=1),
+        "regret": rel_entr(pi, best).sum(axis=1),
     }

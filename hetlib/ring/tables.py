@@ -18,7 +18,7 @@ def one_dimensional(table: ArrayLike) -> tuple[Array, Array]:
     Returns:
         Mean and standard error across prompts, each of shape (n,).
     """
-    values = checks.array("table", table, 2)
+    values = checks.array("table", table, 2, most=1e150)
     if len(values) < 2:
         raise ValueError("table has one row; a standard error needs at least two prompts")
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))

@@ -37,12 +37,19 @@ EXAMPLES = {
 CAR = "EVCAR2_W128"
 
 
-def find_waves(folder: str | Path, waves: Sequence[str] = WAVES) -> dict[str, Path]:
+def find_waves(
+    folder: str | Path, waves: Sequence[str] = WAVES, partial: bool = False
+) -> dict[str, Path]:
     """The file of each wave in a folder or below it, by the wave's name in the file's name.
+
+    Args:
+        folder: Where to look.
+        waves: Names of the waves.
+        partial: Whether some of the waves are enough; the others are then left out.
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: a wave has no .sav file there, or several.
+        ValueError: a wave has no .sav file there (with ``partial``, none has), or several.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -52,11 +59,12 @@ def find_waves(folder: str | Path, waves: Sequence[str] = WAVES) -> dict[str, Pa
         name = re.search(r"(?<![A-Za-z])W\d+(?!\d)", path.stem)
         if name and name[0] in found:
             found[name[0]].append(path)
-    if missing := [wave for wave, paths in found.items() if not paths]:
+    missing = [wave for wave, paths in found.items() if not paths]
+    if missing and not (partial and len(missing) < len(found)):
         raise ValueError(f"{folder} has no .sav file of {', '.join(missing)}")
     if double := [wave for wave, paths in found.items() if len(paths) > 1]:
         raise ValueError(f"{folder} has several .sav files of {', '.join(double)}")
-    return {wave: paths[0] for wave, paths in found.items()}
+    return {wave: paths[0] for wave, paths in found.items() if paths}
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,27 +163,41 @@ def _moved(P: Array) -> bool:
 
 
 def claims(folder: str | Path) -> dict[str, float | bool]:
-    """Value of every claim of Sections 4.3, 7.1 and Appendix D that needs Pew's files.
+    """Values of the claims of Sections 4.3, 7.1 and Appendix D that need Pew's files.
+
+    Claims about one question need the file of its wave, the others all 19. Claims whose files
+    are not there are left out.
 
     Args:
-        folder: Has the 19 files, under any names that contain the names of the waves.
+        folder: Has the files, under any names that contain the names of the waves.
 
     Returns:
         Values by claim, in the manner of :func:`hetlib.book.claims.check`.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it has no file of any wave, or several of one.
     """
-    paths = find_waves(folder)
+    paths = find_waves(folder, partial=True)
     whole = study(paths)
-    return _example_claims(whole, paths) | _study_claims(whole, study(paths, refused=()))
+    values = _car_claims(whole, paths) if "W128" in paths else {}
+    for claim, name in list(EXAMPLES.items())[2:]:  # the first two have published shares
+        if name.rsplit("_", 1)[1] in paths:
+            q = whole[name].population()
+            values[claim] = not counts.same_order(q.pairwise().mean(axis=1), q.mean_reward())
+    if len(paths) == len(WAVES):
+        values |= _study_claims(whole, study(paths, refused=()))
+    return values
 
 
-def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | bool]:
+def _car_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | bool]:
     car = read_survey(paths["W128"], weight="W128")[CAR]  # empty answers dropped
     pop = whole[CAR].population()
     P = pop.pairwise()
     count, average = P.mean(axis=1), pop.mean_reward()
     top = sensitivity.top_change(P)
     place = (-car.shares).argsort(axis=1).argsort(axis=1)  # 0 is a type's favourite
-    values: dict[str, float | bool] = {
+    return {
         "num-ev-respondents": float(car.n),
         "num-ev-mass-republican": 100 * float(car.masses[0]),
         "num-ev-mass-democratic": 100 * float(car.masses[1]),
@@ -187,10 +209,6 @@ def _example_claims(whole: Study, paths: dict[str, Path]) -> dict[str, float | b
         "eg-ev-c-mediocre": bool(np.isin(place[:, 2], (1, 2)).all()),
         "eg-ev-d-favoured": bool(place[0, 3] == 0 and place[2, 3] == 1),
     }
-    for claim, name in list(EXAMPLES.items())[2:]:  # the first two have published shares
-        q = whole[name].population()
-        values[claim] = not counts.same_order(q.pairwise().mean(axis=1), q.mean_reward())
-    return values
 
 
 def _study_claims(whole: Study, with_refused: Study) -> dict[str, float | bool]:

@@ -155,11 +155,13 @@ class Question:
         Raises:
             ValueError: fewer than two options would remain, or least is no share.
         """
-        if not 0 <= least <= 1:
+        if not 0 <= checks.real("least", least) <= 1:
             raise ValueError(f"least is {least}; a share lies in [0, 1]")
         keep = np.flatnonzero(self.shares.min(axis=0) >= least)
         if len(keep) < 2:
-            raise ValueError(f"{self.name}: fewer than two options have shares of {least} or more")
+            raise ValueError(
+                f"least is {least}: fewer than two options of {self.name} have shares that large"
+            )
         shares = self.shares[:, keep] / self.shares[:, keep].sum(axis=1, keepdims=True)
         return replace(
             self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hetlib.checks import Array
 from hetlib.extras import require
+from hetlib.store import writing
 
 PARTY = {1.0: "Rep/Lean Rep", 2.0: "Dem/Lean Dem", 9.0: "DK/Refused/No lean"}
 REFUSED = 99.0
@@ -121,7 +122,8 @@ def write_wave(wave: Wave, path: str | Path, spoil: bool = True) -> None:
     data["F_GENDER"] = 1.0 + number % 2
     data[f"WEIGHT_{wave.name}"] = wave.weights
     labels |= {"F_PARTYSUM_FINAL": PARTY, "F_GENDER": {1.0: "A man", 2.0: "A woman"}}
-    pyreadstat.write_sav(
-        pd.DataFrame(data), str(path), variable_value_labels=labels, column_labels=texts,
-        row_compress=True,
-    )  # fmt: skip
+    with writing(path) as part:
+        pyreadstat.write_sav(
+            pd.DataFrame(data), str(part), variable_value_labels=labels, column_labels=texts,
+            row_compress=True,
+        )  # fmt: skip

@@ -75,6 +75,24 @@ def test_theorem_6_2(types: int) -> None:
     assert support == [(0,) * types, (1,) * types]
 
 
+@pytest.mark.parametrize("types", [2, 4])
+def test_theorem_6_2_antisymmetric(types: int) -> None:
+    """Terms on mixed votes that change sign under swapping have expectation zero."""
+    rng = np.random.default_rng(types)
+    rewards, D = rng.normal(size=(types, 4)), rng.dirichlet(np.ones(4))
+    z = sigmoid(rewards[:, :, None] - rewards[:, None, :])  # i, shown second, beats j
+    p = rng.dirichlet(np.ones(4), size=20)
+    margin = np.log(p)[:, :, None] - np.log(p)[:, None, :]
+    squares = p[:, :, None] ** 2 - p[:, None, :] ** 2
+    mixed = [v for v in product([0, 1], repeat=types) if 0 < sum(v) < types]
+    by_votes = [np.where(np.array(v)[:, None, None] == 1, z, 1 - z).prod(axis=0) for v in mixed]
+    chance = np.sum(by_votes, axis=0)
+    for term in (margin, squares):
+        each = np.einsum("kij,ij,i,j->kij", term, chance, D, D)
+        assert np.abs(each).max() > 1e-3  # though it depends on the policy, pair by pair
+        assert each.sum(axis=(1, 2)) == pytest.approx(np.zeros(20), abs=1e-12)
+
+
 def test_lemma_c_1_hypothesis() -> None:
     """A term that is no function of h costs nothing if pairs come from the reference."""
     reference = np.array([0.5, 0.3, 0.2])

@@ -156,6 +156,18 @@ def test_figures_draw_every_name_as_written(name: str) -> None:
     plt.close(fig)
 
 
+@settings(max_examples=30, deadline=None)
+@given(HOSTILE)
+@pytest.mark.filterwarnings("ignore:no font is installed")
+def test_ranks_show_names_and_titles_as_written(name: str) -> None:
+    fig, ax = plt.subplots()
+    plots.bump(ax, [[1, 2], [2, 1]], [name, "other"], name)
+    shown = "\n".join(map(text.plain, name.split("\n")))
+    assert drawn(ax.get_title()) == (shown, False)
+    assert drawn(ax.get_xticklabels()[0].get_text()) == (shown, False)
+    plt.close(fig)
+
+
 def test_letters_without_a_font_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [name for name, _ in plots._fonts() if "Last Resort" in name]  # boxes for all
     monkeypatch.setattr(plots, "_fonts", list)

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from hetlib.borda import counts
+from hetlib.core.link import LINKS
 from hetlib.core.population import Population
 
 Array = NDArray[np.float64]
@@ -201,3 +202,38 @@ def test_ties_are_within_the_stated_tolerance(lead: float, tied: bool) -> None:
     P = np.array([[0.5, 0.5 - lead / 2], [0.5 + lead / 2, 0.5]])
     assert counts.condorcet_winner(P) == (None if tied else 1)
     assert counts.copeland(P) == counts.kemeny(P) == ([0, 1] if tied else [1])
+
+
+@given(elections())
+def test_a_maximal_lottery_loses_to_nobody(election: tuple[Array, Array]) -> None:
+    P, _ = election
+    lottery = counts.maximal_lottery(P)
+    assert lottery.sum() == pytest.approx(1)
+    assert (lottery @ P >= 0.5 - 1e-7).all()
+    winner = counts.condorcet_winner(P)
+    if winner is not None and np.delete(P[winner], winner).min() > 0.5 + 1e-6:
+        assert lottery[winner] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_lottery_of_a_cycle_weighs_each_response_by_the_margin_it_is_not_in() -> None:
+    assert counts.maximal_lottery(CYCLE) == pytest.approx(np.full(3, 1 / 3))
+    a, b, c = 0.1, 0.2, 0.3  # margins of 0 over 1, 1 over 2, 2 over 0
+    M = np.array([[0, a, -c], [-a, 0, b], [c, -b, 0]])
+    assert counts.maximal_lottery(0.5 + M / 2) == pytest.approx(np.array([b, c, a]) / (a + b + c))
+
+
+@pytest.mark.parametrize("link", ["logistic", "probit", "cauchit"])
+def test_a_maximal_lottery_keeps_its_guarantee(link: str) -> None:
+    """With rewards from 0 to a span: Gölz, Haghtalab and Yang (2025), for any concave link."""
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for _ in range(200):
+        span = float(rng.uniform(0.5, 20))
+        shape = int(rng.integers(1, 5)), int(rng.integers(2, 6))
+        rewards = span * rng.beta(0.3, 0.3, shape)
+        people = Population(rewards, rng.dirichlet(np.ones(shape[0])), link)
+        average = people.mean_reward()
+        bound = span * LINKS[link].slope / (LINKS[link](np.float64(span)) - 0.5)
+        lottery = counts.maximal_lottery(people.pairwise())
+        worst = max(worst, average.max() / (lottery @ average) / bound)
+    assert 0.1 < worst <= 1 + 1e-6

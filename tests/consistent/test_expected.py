@@ -114,7 +114,7 @@ def test_bad_input(call: Any, message: str) -> None:
 
 
 def test_slip_shrinks_margins() -> None:
-    """The optimum of the released loss on one pair solves Eq. (slip) of chapter 8."""
+    """The optimum of the released loss on one pair solves Eq. (slip) of the page on that code."""
     h, K = 0.8, 3
     odds = (expit(K * h) + expit(K * h - K)) / (expit(-K * h) + expit(-K * h - K))
     z = expit(np.log(odds) / K)

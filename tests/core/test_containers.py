@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from hetlib.core.labels import NOT_ANSWERED, TIE, Comparisons, Linked, TypeLabels
 from hetlib.core.population import Population
+from hetlib.linked.estimators import tabular_cross_covariance
 from hetlib.linked.moments import tabular_moments
+from hetlib.mixture import em_dpo, log_probability
 from hetlib.mixture.rankings import Rankings
 
 CONTAINERS: list[Any] = [Comparisons, TypeLabels]
@@ -57,10 +61,48 @@ def test_labels_one_a_type_are_not_labels_of_one_person(reader: Callable[[Any], 
         reader(data)
 
 
-def test_rankings_leave_out_missing_answers_and_refuse_ties() -> None:
+def test_rankings_leave_out_missing_answers_and_halve_ties() -> None:
     data = Comparisons(np.array([0, 0]), np.array([1, 1]), np.array([[1, 0], [NOT_ANSWERED, 1]]))
     assert Rankings.of(data).orders.tolist() == [[[1, 0], [0, 1]], [[-1, -1], [1, 0]]]
-    with pytest.raises(ValueError, match=r"votes\[0, 0\] is a tie"):
-        Rankings.of(Comparisons(np.array([0]), np.array([1]), np.array([[TIE]])))
-    with pytest.raises(ValueError, match="linked labels are 1"):
-        Linked.of(data)
+    tied = Rankings.of(Comparisons(np.array([0]), np.array([1]), np.array([[TIE, 1]])))
+    assert tied.orders.tolist() == [[[0, 1], [1, 0], [1, 0], [-1, -1]]]
+    assert tied.weights is not None
+    assert tied.weights.tolist() == [[0.5, 1.0, 0.5, 0.5]]
+    log = log_probability(tied, [[0.3, 0.0]])[0, 0]
+    assert log == pytest.approx(1.5 * np.log(expit(-0.3)) + 0.5 * np.log(expit(0.3)))
+    assert Linked.of(data).linked == 1
+    with pytest.raises(ValueError, match=r"votes\[1, 0\] is -1; this method takes"):
+        Linked.of(data).decided()
+
+
+CODES = np.array([[1, 0, TIE], [NOT_ANSWERED, 1, 1], [TIE, TIE, 0], [0, 1, NOT_ANSWERED]])
+
+
+def spelt_out() -> tuple[Linked, list[Linked], np.ndarray]:
+    """Labels with ties and gaps on one pair; each way a coin can decide, and its chance."""
+    first, second = np.zeros_like(CODES), np.ones_like(CODES)
+    ways = []
+    ties = np.argwhere(CODES == TIE)
+    for coins in product((0, 1), repeat=len(ties)):
+        votes = CODES.copy()
+        votes[tuple(ties.T)] = coins
+        ways.append(Linked(first, second, votes))
+    return Linked(first, second, CODES), ways, np.full(len(ways), 1 / len(ways))
+
+
+def test_moments_count_a_tie_as_a_coin_would_decide_on_average() -> None:
+    data, ways, chance = spelt_out()
+    found = tabular_moments(data, 2)
+    each = [tabular_moments(way, 2) for way in ways]  # as many answers in each
+    np.testing.assert_allclose(found.J1, np.tensordot(chance, [m.J1 for m in each], 1))
+    np.testing.assert_allclose(found.J2, np.tensordot(chance, [m.J2 for m in each], 1))
+    both, asked = tabular_cross_covariance(data, 2)
+    assert asked[1, 0, 1, 0] == 2 * (3 + 1 + 3 + 1)  # both orders of 3, 1, 3 and 1 pairs
+    assert np.isfinite(both).all()
+
+
+def test_em_takes_ties_and_gaps() -> None:
+    data, *_ = spelt_out()
+    fit = em_dpo(data, 2, 1, ridge=1e-6, tolerance=1e-12)
+    wins = 2 + 1 + 2 * 0.5 + 1 + 0.5  # of y2, in ten answers
+    assert fit.policies[0, 1] == pytest.approx(wins / 10, abs=1e-5)

@@ -12,10 +12,23 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from hetlib import average_reward_bounds
+from hetlib.core.labels import Linked
 from hetlib.core.population import Population
-from hetlib.linked.bounds import bounds_from_counts, confidence_box
+from hetlib.linked.bounds import (
+    bounds_from_counts,
+    certified_ranking,
+    choice_moments,
+    confidence_box,
+    majority_needed,
+    tighten,
+)
 from hetlib.linked.corrected import Correction, corrected_optima, detached_reward
-from hetlib.linked.moments import exact_moments, variance_from_moments
+from hetlib.linked.moments import (
+    JointMoments,
+    exact_moments,
+    tabular_moments,
+    variance_from_moments,
+)
 
 KINDS = [np.float32, np.float64]
 
@@ -75,6 +88,7 @@ def test_moments_and_margins_that_are_no_numbers_are_refused(which: int) -> None
             variance_from_moments(*arguments)
 
 
+TWICE = Linked(np.array([[0, 0]]), np.array([[1, 1]]), np.array([[1, 0]], np.int8))
 V2 = np.array([[0, 0.1], [0.1, 0]])
 P2 = np.array([[0.5, 0.7], [0.3, 0.5]])
 
@@ -95,6 +109,20 @@ P2 = np.array([[0.5, 0.7], [0.3, 0.5]])
         (lambda: bounds_from_counts([5, 5], 2, pairs=np.nan), "pairs is nan"),  # type: ignore[arg-type]
         (lambda: bounds_from_counts([5, 5], 2, pairs=np.inf), "pairs is inf"),  # type: ignore[arg-type]
         (lambda: confidence_box([1, 1e308]), r"counts\[1\] is 1e[+]308"),
+        (lambda: majority_needed(1e308), "reward_bound is 1e[+]308"),
+        (lambda: majority_needed(1e-9), "reward_bound is 1e-09"),
+        (lambda: majority_needed(-1), "reward_bound is -1"),
+        (lambda: tighten([[0, -1], [-1, 0]]), "no average reward fits upper"),
+        (lambda: choice_moments(Population([[1, 0]]), 2.5), "labels is 2.5"),  # type: ignore[arg-type]
+        (
+            lambda: JointMoments(
+                np.array([[0.25, -1], [1.25, 0.25]]), np.array([[0.25, 0.375], [0.375, 0.25]])
+            ),
+            r"J1\[0, 1\] is -1.0; probabilities",
+        ),
+        (lambda: tabular_moments(TWICE, 2, prior=np.inf), "prior is inf"),
+        (lambda: detached_reward(P2, 1.0, V2, max_steps=0), "max_steps is 0"),
+        (lambda: certified_ranking([[0.5, 1], [0, 0.5]], 2), r"moments\[0\] is 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused_by_name(call: Callable[[], object], message: str) -> None:
@@ -108,3 +136,9 @@ def test_the_detached_fixed_point_solves_the_scalar_equation(p: float, v: float)
     h = brentq(lambda x: expit(x) - v * np.sinh(x) - p, logit(p), logit(p) + 0.5, xtol=1e-13)
     reward = detached_reward([[0.5, p], [1 - p, 0.5]], 1.0, [[0, v], [v, 0]])
     np.testing.assert_allclose(reward[0] - reward[1], h, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_wide_bounds_are_kept() -> None:
+    assert tighten([[0, 1e308], [1e308, 0]]).upper.tolist() == [[0, 1e308], [1e308, 0]]
+    assert certified_ranking([[0.5]], 2).upper.tolist() == [[0.0]]

@@ -97,7 +97,6 @@ def test_sample_takes_no_side() -> None:
 
 MALFORMED = [
     ("{", "not JSON"),
-    ("", "not JSON"),
     ("[1]", "not a JSON object"),
     ('{"chosen": "a"}', "no text under 'rejected'"),
     ('{"chosen": 3, "rejected": "a"}', "no text under 'chosen'"),
@@ -204,6 +203,18 @@ def test_pairs_on_both_sides() -> None:
         pairs.both_sides(many[:4], many[3:])
     with pytest.warns(UserWarning, match=r"of 3 held-out pairs none .* 3 have a prompt"):
         pairs.both_sides(many[:3], many[3:])
+
+
+def test_empty_lines_are_no_pairs_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    row = json.dumps(
+        {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}
+    )
+    file.write_text(f"\n{row}\n  \n\r\n{row.replace(' b', ' d')}\n\n")
+    assert len(read_pairs(file, "train")) == 2
+    file.write_text(f"\n{row}\n\nno\n")
+    with pytest.raises(ValueError, match="line 4: not JSON"):
+        read_pairs(file, "train")
 
 
 def test_many_malformed_lines_are_counted(tmp_path: Path) -> None:

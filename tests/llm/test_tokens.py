@@ -109,6 +109,21 @@ def test_cache(tmp_path: Path) -> None:
         assert len(list(file.parent.iterdir())) == k + 2
 
 
+@pytest.mark.parametrize("name", ["keys", "prompt", "lengths", "tokens", "beyond", "seal"])
+def test_a_cache_whose_parts_do_not_fit_is_made_again(tmp_path: Path, name: str) -> None:
+    """Whole as a file, but with another content in one of its arrays."""
+    out = tokenise(PAIRS, Tokenizer(), limit=60, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    raw = file.read_bytes()
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    old = arrays[name]
+    arrays[name] = np.char.add(old, "x") if old.dtype.kind == "U" else old + 1
+    np.savez(file, **arrays)
+    assert same(tokenise(PAIRS, Tokenizer(), limit=60, cache=tmp_path), out)
+    assert file.read_bytes() == raw
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: str) -> None:
     out = tokenise(PAIRS, Tokenizer(), limit=60, cache=tmp_path)

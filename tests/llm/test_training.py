@@ -157,6 +157,22 @@ def test_concurrent_writers_leave_one_small_model(
     assert json.loads((found / "config.json").read_text())["vocab_size"] == 90
 
 
+def test_a_small_model_of_other_code_is_not_used(
+    plan: Plan, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Made:
+        def save_pretrained(self, folder: Path) -> None:
+            (folder / "model.safetensors").touch()
+
+    monkeypatch.setattr(pretrain, "_train", lambda *_: Made())
+    first = pretrain.pretrained(plan.settings, data[0], tmp_path)
+    assert pretrain.pretrained(plan.settings, data[0], tmp_path) == first
+    (tmp_path / "plain").mkdir()
+    assert first.stat().st_mode == (tmp_path / "plain").stat().st_mode  # as new folders have
+    monkeypatch.setattr(pretrain, "code_digest", lambda *_: "other")
+    assert pretrain.pretrained(plan.settings, data[0], tmp_path) != first
+
+
 def test_pretraining_predicts_better_than_chance(plan: Plan, data: Data) -> None:
     import torch
     from transformers import AutoModelForCausalLM

@@ -203,7 +203,7 @@ def test_bad_arguments() -> None:
     data = drawn(20)
     with pytest.raises(ValueError, match="responses=3 allows 0 … 2"):
         em_dpo(data, 3, 2)
-    with pytest.raises(ValueError, match="types=0"):
+    with pytest.raises(ValueError, match="types is 0"):
         em_dpo(data, 4, 0)
     with pytest.raises(ValueError, match="ridge"):
         em_dpo(data, 4, 2, ridge=0)

@@ -135,5 +135,5 @@ def test_bad_designs() -> None:
         design(3, 1, 4)
     with pytest.raises(ValueError, match="no questionnaire"):
         design(2, 2, 2, repeat=False)
-    with pytest.raises(ValueError, match="no questionnaire"):
+    with pytest.raises(ValueError, match="tasks is 0"):
         design(3, 0)

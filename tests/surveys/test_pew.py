@@ -56,6 +56,26 @@ def test_study_counts_as_the_released_code_does(folder: Path) -> None:
     assert study["BIDENADM_W83"].shares == pytest.approx(one["BIDENADM_W83"].shares)
 
 
+def _empty(folder: Path) -> Path:
+    (folder / "empty").mkdir()
+    return folder / "empty"
+
+
+def test_some_waves_give_the_claims_about_their_questions(folder: Path, tmp_path: Path) -> None:
+    whole = pew.claims(folder)
+    for wave in ("W128", "W130", "W35"):
+        (tmp_path / wave).mkdir()
+        for other in {wave, "W35"}:
+            (tmp_path / wave / f"{other}.sav").symlink_to(pew.find_waves(folder)[other])
+    car = pew.claims(tmp_path / "W128")
+    assert {"num-ev-respondents", "fig-1-flip", "fig-8-discrepancy"} < set(car)
+    assert set(pew.claims(tmp_path / "W130")) == {"fig-9-discrepancy", "fig-10-discrepancy"}
+    assert pew.claims(tmp_path / "W35") == {}
+    assert car == {claim: whole[claim] for claim in car}
+    with pytest.raises(ValueError, match=r"no \.sav file of W35, W52"):
+        pew.find_waves(_empty(tmp_path), partial=True)
+
+
 def test_missing_and_double_files_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         pew.find_waves(tmp_path / "nowhere")

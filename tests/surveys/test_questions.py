@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 import hetlib
 from hetlib.surveys.own import Answers, read_question
 
-EXAMPLE = Path(__file__).parents[2] / "params" / "04-example-question.yml"
+EXAMPLE = Path(__file__).parents[2] / "params" / "05-example-question.yml"
 
 
 def read(**changes: Any) -> Answers:
@@ -82,3 +83,23 @@ def test_the_example_file_is_a_question_where_borda_and_the_average_differ() -> 
     borda = hetlib.normalized_borda_count(people.pairwise())
     assert borda.argmax() == 1
     assert people.mean_reward().argmax() == 2
+
+
+def test_the_page_on_survey_files_says_what_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its Python lines, and its parameters, on the small file of the variants."""
+    root = EXAMPLE.parents[1]
+    page = (root / "book" / "survey_files.md").read_text("utf-8")
+    table = root / "params" / "variants" / "05-surveys-own.csv"
+    (tmp_path / "my-survey.csv").write_text(table.read_text("utf-8"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    lines = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "page.py").write_text(lines, "utf-8")
+    runpy.run_path(str(tmp_path / "page.py"))
+    shown = capsys.readouterr().out
+    assert "160 respondents" in shown
+    assert "2 questions" in shown
+    assert "RankingChange" in shown or "None" in shown
+    given = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    assert set(given) == {"own_file", "own_types", "own_weight", "own_per_option"}

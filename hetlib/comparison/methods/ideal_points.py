@@ -40,6 +40,7 @@ def ideal_rewards(points: Array, ideals: Array) -> Array:
 
 def _loss(data: Linked, responses: int, types: int, dimensions: int, ridge: float) -> Loss:
     """Penalised negative log-likelihood a label, with its gradient."""
+    data = data.decided()
     winner = np.where(data.votes == 1, data.y2, data.y1)
     loser = np.where(data.votes == 1, data.y1, data.y2)
     people, each = winner.shape

@@ -51,9 +51,8 @@ def edges(values: ArrayLike, buckets: int = 8) -> Array:
     Returns:
         Increasing edges from the smallest value to the largest, at most buckets + 1.
     """
-    x = np.asarray(values, dtype=np.float64).ravel()
-    if buckets < 1 or len(x) == 0:
-        raise ValueError(f"buckets is {buckets} for {len(x)} values; both must be positive")
+    x = checks.array("values", values, None, most=1e300).ravel()
+    buckets = checks.whole("buckets", buckets, 1)
     return np.unique(np.quantile(x, np.linspace(0, 1, buckets + 1)))
 
 
@@ -72,7 +71,8 @@ def agreement_by_bucket(
     Returns:
         Lower edge, upper edge and agreement of each bucket with a pair that counts.
     """
-    m, t, x = (np.asarray(a, dtype=np.float64) for a in (margins, truth, values))
+    given = {"margins": margins, "truth": truth, "values": values}
+    m, t, x = (checks.array(name, a, 1) for name, a in given.items())
     bounds = checks.array("edges", edges, 1)
     if not len(m) == len(t) == len(x):
         raise ValueError(f"margins, truth, values have {len(m)}, {len(t)}, {len(x)} entries")
@@ -103,7 +103,7 @@ def calibration(margins: ArrayLike, preferred: ArrayLike, bins: int = 10) -> Cal
         raise ValueError(f"margins has {len(q)} entries and preferred {len(p)}; one a pair")
     if ((p < 0) | (p > 1)).any():
         raise ValueError("preferred must lie in [0, 1]")
-    where = np.unique(_bucket(q, edges(q, bins)), return_inverse=True)[1]
+    where = np.unique(_bucket(q, edges(q, checks.whole("bins", bins, 1))), return_inverse=True)[1]
     n = np.bincount(where)
     predicted, observed = np.bincount(where, q) / n, np.bincount(where, p) / n
     return Calibration(predicted, observed, n, float(n @ abs(predicted - observed) / n.sum()))
@@ -120,7 +120,8 @@ def score_curve(scores: ArrayLike, lengths: ArrayLike, edges: ArrayLike) -> Curv
     Raises:
         ValueError: shapes that do not fit.
     """
-    s, x = np.asarray(scores, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
+    s = checks.array("scores", scores, None, most=1e300)
+    x = checks.array("lengths", lengths, None, most=1e300)
     if s.shape != x.shape:
         raise ValueError(f"scores have shape {s.shape} and lengths {x.shape}; the same is needed")
     s, x = s.ravel(), x.ravel()

@@ -82,8 +82,8 @@ def fit_lengths(
     if ((p < 0) | (p > 1)).any():
         k = int(np.argmax((p < 0) | (p > 1)))
         raise ValueError(f"preferred[{k}] is {p[k]}; 0 to 1 is allowed")
-    if not (np.isfinite(smoothness) and smoothness >= 0):
-        raise ValueError(f"smoothness is {smoothness}; zero or a positive number is allowed")
+    if not 0 <= checks.real("smoothness", smoothness) <= 1e100:
+        raise ValueError(f"smoothness is {smoothness}; from zero to 1e100 is allowed")
     values, place = np.unique(x, return_inverse=True)
     i, j, wins, losses = _tally(place.reshape(x.shape), p, len(values))
     if smoothness > 0 and len(values) > 1:

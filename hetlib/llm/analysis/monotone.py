@@ -47,8 +47,8 @@ def best_falling(lengths: ArrayLike, limit: int = LIMIT) -> FallingRule:
         ValueError: a wrong shape, a length outside [1, limit], or no pair that the average
             reward decides.
     """
+    truth = true_margins(lengths, limit)
     x = np.asarray(lengths, dtype=np.float64)
-    truth = true_margins(x, limit)
     decided = truth != 0
     if not decided.any():
         raise ValueError("lengths hold no pair that the average reward decides")

@@ -63,10 +63,11 @@ def wilson(successes: float, trials: int, level: float = 0.95) -> tuple[float, f
     Raises:
         ValueError: no trials, more successes than trials, or a level outside (0, 1).
     """
-    if trials < 1 or not 0 <= successes <= trials:
+    if not 1 <= checks.real("trials", trials) <= 2**53 or not (
+        0 <= checks.real("successes", successes) <= trials
+    ):
         raise ValueError(f"successes is {successes} and trials {trials}; 0 to trials is allowed")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; between 0 and 1 is allowed")
+    level = checks.between("level", level, 0, 1)
     from statsmodels.stats.proportion import proportion_confint
 
     share = proportion_confint(successes, trials, 1 - level, method="wilson")
@@ -112,7 +113,8 @@ def agreement(
     names = np.asarray(groups)[decided]
     where = np.unique(names, return_inverse=True)[1]
     right, size = np.bincount(where, points), np.bincount(where)
-    rng, rates = np.random.default_rng(seed), np.empty(draws)
+    level, draws = checks.between("level", level, 0, 1), checks.whole("draws", draws, 1)
+    rng, rates = np.random.default_rng(checks.whole("seed", seed, 0)), np.empty(draws)
     for k in range(draws):
         pick = rng.integers(len(size), size=len(size))
         rates[k] = right[pick].sum() / size[pick].sum()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from hetlib import checks
 from hetlib.checks import Array
 from hetlib.llm.data.lengths import LIMIT, check_lengths, length_rewards
 
@@ -110,7 +111,7 @@ def label_pairs(
         raise ValueError(f"keys has {len(keys)} entries; one for each of {len(p)} pairs is needed")
     if kind == "average":
         return p.astype(np.uint8)
-    state = _states(keys, f"{int(seed)} {int(presentation)} {kind}")
+    state = _states(keys, f"{_stream(seed, presentation)} {kind}")
     if kind == "consensus-sampled":
         return _until_agreement(expit(differences(lengths, limit)), state)
     if kind == "anonymous":  # draw the user, then what that user prefers
@@ -137,13 +138,13 @@ def draw_labels(
     Raises:
         ValueError: keys that do not fit, or a probability outside [0, 1].
     """
-    p = np.asarray(chance, dtype=np.float64)
+    p = checks.array("chance", chance, 1)
     if p.shape != (len(keys),):
         raise ValueError(f"chance has shape {p.shape}; ({len(keys)},) is needed, one a key")
     if not ((p >= 0) & (p <= 1)).all():
         k = int(np.argmin((p >= 0) & (p <= 1)))
         raise ValueError(f"chance[{k}] is {p[k]}; 0 to 1 is allowed")
-    state = _states(keys, f"{int(seed)} {int(presentation)} given")
+    state = _states(keys, f"{_stream(seed, presentation)} given")
     return (_uniform(state, 0) < p).astype(np.uint8)
 
 
@@ -166,6 +167,10 @@ def _until_agreement(z: Array, state: Words) -> NDArray[np.uint8]:
         if len(open_) == 0:
             return labels
     raise RuntimeError(f"pair {open_[0]}: the types did not agree in {ROUNDS} rounds")
+
+
+def _stream(seed: int, presentation: int) -> str:
+    return f"{checks.whole('seed', seed)} {checks.whole('presentation', presentation)}"
 
 
 def _check(kind: str) -> None:

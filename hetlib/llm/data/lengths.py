@@ -23,11 +23,15 @@ def check_lengths(name: str, tokens: ArrayLike, limit: int = LIMIT) -> Array:
     Raises:
         ValueError: limit is not a positive whole number, or an entry is not in [1, limit].
     """
-    if isinstance(limit, bool) or int(limit) != limit or limit < 2:
+    try:
+        fits = not isinstance(limit, bool) and int(limit) == limit and 2 <= limit <= 2**53
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
         raise ValueError(f"limit is {limit}; a whole number of at least 2 tokens is allowed")
     try:
         x = np.asarray(tokens, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a rectangular array of numbers") from error
     bad = ~((x >= 1) & (x <= limit))
     if bad.any():

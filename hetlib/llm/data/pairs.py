@@ -275,6 +275,8 @@ def _checked(
     """Pairs of the rows; a malformed one stops or is counted."""
     skipped: list[str] = []
     for number, row in enumerate(rows, start=1):
+        if isinstance(row, str) and not row.strip():  # an empty line, as files end with
+            continue
         try:
             yield from _pairs(row)
         except ValueError as error:

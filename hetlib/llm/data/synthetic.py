@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from hetlib import checks
 from hetlib.checks import Array
 from hetlib.llm.data.lengths import HH_LENGTH_QUANTILES, LIMIT
 from hetlib.llm.data.pairs import ASSISTANT, Pair, make_pair
@@ -56,7 +57,11 @@ def text_lengths(uniform: ArrayLike, limit: int = LIMIT) -> NDArray[np.int64]:
     """
     ranks = [0.0, *HH_LENGTH_QUANTILES, 1.0]
     values = np.log([SHORTEST, *HH_LENGTH_QUANTILES.values(), LIMIT])
-    x = np.exp(np.interp(np.asarray(uniform, dtype=np.float64), ranks, values))
+    u = checks.array("uniform", uniform, None)
+    limit = checks.whole("limit", limit, 1)
+    if limit > 2**31:
+        raise ValueError(f"limit is {limit}; at most 2^31 tokens are allowed")
+    x = np.exp(np.interp(u, ranks, values))
     return np.rint(x * limit / LIMIT).astype(np.int64)
 
 
@@ -71,7 +76,8 @@ def pair_lengths(size: int, seed: int = 0, limit: int = LIMIT) -> NDArray[np.int
     Returns:
         Tokens of both texts, shape (size, 2).
     """
-    return text_lengths(_ranks(np.random.default_rng(seed), size), limit)
+    rng = np.random.default_rng(checks.whole("seed", seed, 0))
+    return text_lengths(_ranks(rng, checks.whole("size", size, 1)), limit)
 
 
 def entropy(predictability: float, vocabulary: int = len(WORDS)) -> float:
@@ -118,12 +124,14 @@ def dialogues(
         ValueError: a size, limit or share that is out of range.
     """
     _check(predictability, vocabulary)
-    if size < 1:
+    if checks.whole("size", size) < 1:
         raise ValueError(f"size is {size}; a positive number of pairs is allowed")
+    seed, limit = checks.whole("seed", seed, 0), checks.whole("limit", limit)
+    added = checks.whole("added", added)
     shortest = 2 + TOPICS + 1 + added  # two speakers, a topic, one word of response
     if added < 0 or limit < shortest + 1:
         raise ValueError(f"limit is {limit} and added {added}; at least {shortest + 1} are needed")
-    if prompt_share is not None and not 0 < prompt_share < 1:
+    if prompt_share is not None and not 0 < checks.real("prompt_share", prompt_share) < 1:
         raise ValueError(f"prompt_share is {prompt_share}; between 0 and 1 is allowed")
     pairs: list[Pair] = []
     for chunk in range(-(-size // CHUNK)):
@@ -187,7 +195,7 @@ def _join(words: ArrayLike) -> str:
 
 
 def _check(predictability: float, vocabulary: int) -> None:
-    if not 0 <= predictability <= 1:
+    if not 0 <= checks.real("predictability", predictability) <= 1:
         raise ValueError(f"predictability is {predictability}; 0 to 1 is allowed")
-    if not 2 <= vocabulary <= len(WORDS):
+    if not 2 <= checks.whole("vocabulary", vocabulary) <= len(WORDS):
         raise ValueError(f"vocabulary is {vocabulary}; 2 to {len(WORDS)} words are allowed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hetlib.llm.data.lengths import LIMIT
 from hetlib.llm.data.pairs import Pair
+from hetlib.store import writing
 
 Tokens = NDArray[np.int32]
 
@@ -24,7 +24,7 @@ Tokens = NDArray[np.int32]
 LONG = ("drop", "truncate")
 
 BATCH = 2048  # pairs given to the tokenizer at a time
-FORMAT = 1  # of the cache; another number, another file
+FORMAT = 2  # of the cache; another number, another file
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +205,7 @@ def _describe(tokenizer: Any) -> str:
 
 
 def _save(file: Path, data: TokenPairs) -> None:
-    """Write beside the final place, then rename: the file is whole or not there."""
+    """Store tokens with a digest of them; the file is whole or not there."""
     arrays = {
         "keys": np.array(data.keys, dtype=np.str_),
         "prompt": data.prompt,
@@ -213,13 +213,17 @@ def _save(file: Path, data: TokenPairs) -> None:
         "tokens": np.concatenate([*data.first, *data.second]),
         "beyond": np.array(data.beyond),
     }
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        try:
-            np.savez(part, allow_pickle=False, **arrays)
-        except BaseException:  # a stop by the keyboard as well
-            Path(part.name).unlink()
-            raise
-    Path(part.name).replace(file)
+    with writing(file) as part, part.open("wb") as out:
+        np.savez(out, allow_pickle=False, seal=np.array(_seal(arrays)), **arrays)
+
+
+def _seal(arrays: dict[str, NDArray[Any]]) -> str:
+    """Digest of arrays with their names, types and shapes."""
+    state = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(json.dumps([name, array.dtype.str, array.shape]).encode() + array.tobytes())
+    return state.hexdigest()
 
 
 def _load(file: Path) -> TokenPairs | None:
@@ -228,10 +232,13 @@ def _load(file: Path) -> TokenPairs | None:
         return None
     try:
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as stored:
-            keys, prompt, lengths = stored["keys"], stored["prompt"], stored["lengths"]
-            tokens, beyond = stored["tokens"], int(stored["beyond"])
+            arrays = {name: stored[name] for name in stored.files}
+            if str(arrays.pop("seal")) != _seal(arrays):
+                return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+    keys, prompt, lengths = arrays["keys"], arrays["prompt"], arrays["lengths"]
+    tokens, beyond = arrays["tokens"], int(arrays["beyond"])
     stops = np.cumsum(lengths.T.ravel())
     texts = [tokens[a:b] for a, b in zip(stops - lengths.T.ravel(), stops, strict=True)]
     n = len(keys)

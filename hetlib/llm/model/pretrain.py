@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models
 from hetlib.llm.model.settings import Settings
+from hetlib.store import code_digest
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 UNKNOWN = "<unk>"
@@ -107,13 +109,15 @@ def pretrained(settings: Settings, data: TokenPairs, cache: str | Path) -> Path:
     if most >= settings.vocabulary:
         raise ValueError(f"vocabulary is {settings.vocabulary}, but the texts have token {most}")
     texts = replace(data, chance=None)  # labels do not matter here
-    key = json.dumps(settings.base(), sort_keys=True) + texts.digest() + _versions()
+    code = code_digest(__name__, ("numpy", "torch", "transformers"))
+    key = json.dumps(settings.base(), sort_keys=True) + texts.digest() + code
     cache = Path(cache)
     out = cache / f"base-{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
     if (out / "model.safetensors").exists():
         return out
     cache.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".base-", dir=cache))
+    own = cache / f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    own.mkdir()  # with the mode that new folders have
     try:
         with models.no_bars():
             _train(settings, data).save_pretrained(own)
@@ -124,12 +128,6 @@ def pretrained(settings: Settings, data: TokenPairs, cache: str | Path) -> Path:
     finally:
         shutil.rmtree(own, ignore_errors=True)
     return out
-
-
-def _versions() -> str:
-    import transformers
-
-    return f"{torch.__version__} {transformers.__version__}"
 
 
 def _train(settings: Settings, data: TokenPairs) -> Any:

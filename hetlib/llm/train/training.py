@@ -23,6 +23,7 @@ from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
 from hetlib.llm.train import checkpoints
 from hetlib.llm.train.trainer import PairTrainer, Presentations, Rhythm, points
+from hetlib.store import writing
 
 PACKAGES = ("hetlib", "torch", "transformers", "peft", "accelerate", "numpy")
 
@@ -123,7 +124,8 @@ def train(
             seconds["peak_gib"] = torch.cuda.max_memory_allocated(args.device) / estimate.GIB
         checkpoints.write_json(folder / "times.json", seconds)
         checkpoints.write_json(folder / "environment.json", environment(args.device))
-        np.save(folder / "scores.npy", trainer.scores)
+        with writing(folder / "scores.npy") as part, part.open("wb") as out:
+            np.save(out, trainer.scores, allow_pickle=False)
         checkpoints.write_json(folder / "metrics.json", metrics)
         for old in folder.glob("checkpoint-*"):
             shutil.rmtree(old)
