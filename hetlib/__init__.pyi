@@ -14,6 +14,7 @@ from . import ring as ring
 from . import store as store
 from . import surveys as surveys
 from .borda.counts import normalized_borda_count as normalized_borda_count
+from .borda.counts import pairwise_shares as pairwise_shares
 from .borda.counts import ranking as ranking
 from .borda.optima import bradley_terry as bradley_terry
 from .borda.optima import dpo_policy as dpo_policy
@@ -26,6 +27,8 @@ from .consistent import losses as losses
 from .core.policies import induced_reward as induced_reward
 from .core.policies import optimal_policy as optimal_policy
 from .core.population import Population as Population
+from .core.tables import LabelTable as LabelTable
+from .core.tables import read_labels as read_labels
 from .linked.bounds import average_reward_bounds as average_reward_bounds
 from .ring.environment import RingEnvironment as RingEnvironment
 from .surveys.questions import luce_shepard_rewards as luce_shepard_rewards

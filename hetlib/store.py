@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ from typing import Any, Protocol, TypeVar
 
 from hetlib.book.progress import track
 from hetlib.extras import require
-from hetlib.provenance import Sources, short
+from hetlib.provenance import Sources, normal_form, short
 
 #: Libraries on whose version the results may depend.
 LIBRARIES = ("numpy", "scipy")
@@ -36,7 +37,13 @@ DEATHS = 3
 
 
 class Describable(Protocol):
-    """What a cell must offer."""
+    """What a cell must offer.
+
+    It may offer three things more. ``rests_on``: names of modules and files whose code counts
+    besides the function's. ``parts()``: cells by name, whose results are stored one by one; and
+    ``only(names)``: the cell with these parts alone. The function then returns a result for each
+    name, and is asked for those that are missing.
+    """
 
     def describe(self) -> dict[str, Any]:
         """Everything that the result depends on besides the code, as JSON."""
@@ -84,13 +91,33 @@ def write_json(path: str | Path, value: Any) -> None:
     write(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
-def code_digest(module: str, libraries: Sequence[str] = LIBRARIES) -> str:
+def _outside(sources: Sources, home: str) -> dict[str, str]:
+    """Digests of a file, or of a module of another package, and of what it uses of hetlib."""
+    if home.endswith(".py"):
+        files = [Path(home)]
+    else:
+        spec = importlib.util.find_spec(home)
+        origin = Path(spec.origin) if spec is not None and spec.origin else None
+        if origin is None:
+            raise ValueError(f"there is no module {home!r} whose code could be read")
+        package = importlib.util.find_spec(home.split(".")[0])
+        inside = package.submodule_search_locations if package is not None else None
+        files = sorted(Path(inside[0]).rglob("*.py")) if inside else [origin]
+    out: dict[str, str] = {}
+    for file in files:
+        text = file.read_text("utf-8")
+        out |= {f"outside {file.name}": short(normal_form(text))} | sources.digests(code=text)
+    return out
+
+
+def code_digest(module: str, libraries: Sequence[str] = LIBRARIES, also: Sequence[str] = ()) -> str:
     """Digest of every file of hetlib that a module rests on.
 
     Args:
         module: Dotted name, such as ``hetlib.comparison.cells``. For one of another package
             all of hetlib counts.
         libraries: Packages whose versions count as well, where they are installed.
+        also: Further modules, of hetlib or not, and Python files that count.
 
     Returns:
         Sixteen hexadecimal digits.
@@ -100,6 +127,9 @@ def code_digest(module: str, libraries: Sequence[str] = LIBRARIES) -> str:
         parts: list[Any] = [sources.digests(module=module)]
     else:
         parts = [{sources.name(file): sources.digest(file) for file in sorted(sources.files)}]
+    for home in also:
+        known = sources.file(home) is not None
+        parts[0] |= sources.digests(module=home) if known else _outside(sources, home)
     for name in libraries:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             parts.append([name, importlib.metadata.version(name)])
@@ -197,12 +227,33 @@ def run(
         raise ValueError(f"workers is {workers}; it must not be negative")
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    code = code_digest(getattr(function, "__module__", "hetlib"))
-    files = [place / f"{_name(cell, code)}.json" for cell in cells]
-    missing = {file: cell for file, cell in zip(files, cells, strict=True) if _read(file) is None}
+    module = getattr(function, "__module__", "hetlib")
+    codes: dict[tuple[str, ...], str] = {}
+
+    def file(part: Any) -> Path:
+        also = tuple(getattr(part, "rests_on", ()))
+        if also not in codes:
+            codes[also] = code_digest(module, also=also) if also else code_digest(module)
+        return place / f"{_name(part, codes[also])}.json"
+
+    whole = [not hasattr(cell, "parts") for cell in cells]
+    files: list[dict[str, Path]] = [
+        {"": file(cell)} if one else {name: file(part) for name, part in cell.parts().items()}  # type: ignore[attr-defined]
+        for one, cell in zip(whole, cells, strict=True)
+    ]
+    missing: dict[int, C] = {}
+    for k, cell in enumerate(cells):
+        lacking = [name for name, path in files[k].items() if _read(path) is None]
+        if lacking:
+            missing[k] = cell if len(lacking) == len(files[k]) else cell.only(lacking)  # type: ignore[attr-defined]
+
+    def keep(k: int, result: dict[str, Any]) -> None:
+        for name, value in ({"": result} if whole[k] else result).items():
+            _keep(files[k][name], value)
+
     if missing and workers == 0 and address is None:
-        for file, cell in track(list(missing.items()), label):
-            _keep(file, function(cell))
+        for k, cell in track(list(missing.items()), label):
+            keep(k, function(cell))
     elif missing:
         bar = iter(track(range(len(missing)), label))
         if address is None:
@@ -210,20 +261,23 @@ def run(
         else:
             done = _by_scheduler(function, missing, address)
         with contextlib.closing(done):
-            for file, result in done:
-                _keep(file, result)
+            for k, result in done:
+                keep(k, result)
                 next(bar, None)
         for _ in bar:
             pass
         sys.stderr.flush()
-    results = [_read(file) for file in files]
-    assert None not in results
-    return [result for result in results if result is not None]
+    results: list[dict[str, Any]] = []
+    for k, one in enumerate(whole):
+        read = {name: _read(path) for name, path in files[k].items()}
+        assert None not in read.values()
+        results.append(read[""] if one else read)  # type: ignore[arg-type]
+    return results
 
 
 def _in_processes(
-    function: Callable[[C], dict[str, Any]], missing: dict[Path, C], workers: int
-) -> Generator[tuple[Path, dict[str, Any]]]:
+    function: Callable[[C], dict[str, Any]], missing: dict[int, C], workers: int
+) -> Generator[tuple[int, dict[str, Any]]]:
     """Results as they come, from processes that are spoken to through pipes, not ports."""
     waiting, deaths = dict(missing), 0
     while waiting:
@@ -231,12 +285,12 @@ def _in_processes(
             context = multiprocessing.get_context("spawn")
             pool = ProcessPoolExecutor(min(workers, len(waiting)), context)
             try:
-                futures = {pool.submit(function, c): f for f, c in waiting.items()}
+                futures = {pool.submit(function, c): k for k, c in waiting.items()}
                 for future in as_completed(futures):
-                    result, file = future.result(), futures[future]
-                    del waiting[file]
+                    result, k = future.result(), futures[future]
+                    del waiting[k]
                     deaths = 0
-                    yield file, result
+                    yield k, result
             except BrokenProcessPool:
                 deaths += 1
                 if deaths > DEATHS:
@@ -249,16 +303,17 @@ def _in_processes(
 
 
 def _by_scheduler(
-    function: Callable[[C], dict[str, Any]], missing: dict[Path, C], address: str
-) -> Generator[tuple[Path, dict[str, Any]]]:
+    function: Callable[[C], dict[str, Any]], missing: dict[int, C], address: str
+) -> Generator[tuple[int, dict[str, Any]]]:
     """Results as they come, from the workers of a Dask scheduler."""
     require("distributed")
     from distributed import Client, as_completed
 
     with Client(address, set_as_default=False) as client:
+        once = secrets.token_hex(8)  # another run's cells have other keys
         futures = {
-            client.submit(function, cell, key=file.stem, pure=False): file
-            for file, cell in missing.items()
+            client.submit(function, cell, key=f"{once}-{k}", pure=False): k
+            for k, cell in missing.items()
         }
         for future, result in as_completed(list(futures), loop=client.loop, with_results=True):
             yield futures.pop(future), result  # forgetting the future frees the worker's copy

@@ -53,12 +53,11 @@ LONG = {
 
 
 def chapters() -> list[str]:
-    """Names of all chapters, in order; the audit, which runs like one, is last."""
+    """Names of all chapters, in order, then the audit, then notes such as ``notes/mine``."""
     book = ROOT / "book"
-    return [
-        *sorted(path.stem for path in book.glob("[0-9]*.md")),
-        *(path.stem for path in book.glob("audit.md")),
-    ]
+    notes = sorted(f"notes/{path.stem}" for path in (book / "notes").glob("*.md"))
+    audit = [path.stem for path in book.glob("audit.md")]
+    return [*sorted(path.stem for path in book.glob("[0-9]*.md")), *audit, *notes]
 
 
 def read_chapter(name: str) -> NotebookNode:
@@ -189,7 +188,7 @@ def lock(name: str) -> Iterator[None]:
     """One process at a time stores a chapter; the lock goes with the process."""
     folder = ROOT / "_build" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as file:
+    with (folder / name.replace("/", "-")).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -278,6 +277,7 @@ def sync(name: str) -> None:
         if path.exists():
             stored = read_notebook(path)
             nb = jupytext.combine.combine_inputs_with_outputs(nb, stored, fmt={"extension": ".md"})
+        path.parent.mkdir(parents=True, exist_ok=True)
         store.write(path, nbformat.writes(tidy(nb)) + "\n")
 
 

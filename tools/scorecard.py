@@ -100,13 +100,15 @@ def verdicts(notebooks: Path) -> dict[str, dict[str, str]]:
         ValueError: two cells judge the same claim, or one judges an unknown claim.
     """
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(notebooks.glob("[0-9]*.ipynb")):
+    notes = sorted(notebooks.glob("notes/*.ipynb"))
+    for path in [*sorted(notebooks.glob("[0-9]*.ipynb")), *notes]:
         for claim, data in verdicts_of(read_notebook(path)).items():
             if claim in found:
                 raise ValueError(f"claim {claim} is judged twice: see {path.name}")
             if claim not in load():
                 raise ValueError(f"claim {claim} in {path.name} is not in claims.yml")
-            found[claim] = {**data, "chapter": path.stem}
+            name = path.relative_to(notebooks).with_suffix("").as_posix()
+            found[claim] = {**data, "chapter": name}
     return found
 
 
@@ -166,7 +168,7 @@ class Scorecard(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the nodes."""
         notebooks = Path(self.env.srcdir) / "notebooks"
-        for path in notebooks.glob("*.ipynb"):
+        for path in notebooks.rglob("*.ipynb"):
             self.env.note_dependency(str(path))
         self.rows = rows(notebooks)
         part = self.arguments[0]
@@ -227,7 +229,9 @@ class Scorecard(SphinxDirective):
         """A section a chapter, with all its claims."""
         for chapter, group in groupby(self.rows, key=lambda row: row.claim.chapter):
             title = title_of(Path(self.env.srcdir), chapter)
-            section = nodes.section(ids=[f"scorecard-{chapter}"], names=[f"scorecard-{chapter}"])
+            section = nodes.section(
+                ids=[nodes.make_id(f"scorecard-{chapter}")], names=[f"scorecard-{chapter}"]
+            )
             section += nodes.title(text=title)
             section += self.table(list(group), f"Claims checked in {title}")
             yield section
@@ -272,7 +276,7 @@ class Scorecard(SphinxDirective):
     def labels(self) -> set[str]:
         """Labels of equations and statements that chapters define."""
         found: set[str] = set()
-        for path in (Path(self.env.srcdir) / "notebooks").glob("*.ipynb"):
+        for path in (Path(self.env.srcdir) / "notebooks").rglob("*.ipynb"):
             for cell in read_notebook(path).cells:
                 if cell.cell_type == "markdown":
                     found |= set(re.findall(r"^\$\$ \((eq-[\w-]+)\)", cell.source, re.M))

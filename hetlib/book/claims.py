@@ -152,6 +152,8 @@ def load(path: str | Path | None = None) -> dict[str, Claim]:
         claim = Claim(**row)
         if claim.id in claims:
             raise ValueError(f"claim id {claim.id} is used twice in {file.name}")
+        if path is None and not (file.parent / f"{claim.chapter}.md").is_file():
+            raise ValueError(f"claim {claim.id}: there is no page book/{claim.chapter}.md")
         claims[claim.id] = claim
     return claims
 

@@ -142,3 +142,30 @@ def plurality(population: Population) -> list[int]:
     favourites = population.rewards.argmax(axis=1)
     share = np.bincount(favourites, population.weights, population.responses)
     return np.flatnonzero(share >= share.max() - TIE).tolist()
+
+
+def pairwise_shares(wins: ArrayLike, prior: float = 0.0) -> Array:
+    """Shares of wins: from counts to the probabilities that other functions take.
+
+    Args:
+        wins: How often y_i beat y_j, shape (responses, responses); the diagonal is not read.
+        prior: Wins that are added each way to every pair; positive to allow for pairs that
+            were never compared, whose share is then 1/2.
+
+    Returns:
+        Estimates of Pr(y_i beats y_j), shape (responses, responses), 1/2 on the diagonal.
+
+    Raises:
+        ValueError: malformed counts, a negative prior, or a pair without labels or prior.
+    """
+    W = checks.counts("wins", wins) + checks.non_negative("prior", prior)
+    np.fill_diagonal(W, 1.0)
+    total = W + W.T
+    if (total == 0).any():
+        i, j = (int(k) for k in np.argwhere(total == 0)[0])
+        raise ValueError(
+            f"wins[{i}, {j}] and wins[{j}, {i}] are 0: the pair was never compared; a positive "
+            "prior allows for that"
+        )
+    share = W / total
+    return np.asarray((share + 1 - share.T) / 2)  # exact complements

@@ -10,6 +10,7 @@ from scipy.special import expit
 from hetlib import checks
 from hetlib.borda.counts import normalized_borda_count
 from hetlib.checks import Array
+from hetlib.core import link as links
 from hetlib.core.newton import PairLoss, minimise, minimise_pairwise
 from hetlib.core.policies import optimal_policy
 
@@ -27,25 +28,43 @@ def ipo_loss(wins: Array) -> PairLoss:
     return loss
 
 
-def dpo_loss(pairwise: Array) -> PairLoss:
-    """The expected DPO loss of each pair, Eq. (6), with its derivatives in the margin."""
+def dpo_loss(pairwise: Array, link: str = "logistic") -> PairLoss:
+    """The expected DPO loss of each pair, Eq. (6), with its derivatives in the margin.
+
+    Args:
+        pairwise: Probability or number of wins of each ordered pair.
+        link: Preference model of the fit, a key of :data:`hetlib.core.link.LINKS`.
+    """
+    sigma = links.find(link)
 
     def loss(H: Array) -> tuple[Array, Array, Array]:
         lost = pairwise * expit(-H)  # 1 - expit(H) would lose the digits of rare losses
         return pairwise * np.logaddexp(0, -H), -lost, lost * expit(H)
 
-    return loss
+    def other(H: Array) -> tuple[Array, Array, Array]:
+        return (
+            -pairwise * sigma.log_cdf(H),
+            -pairwise * sigma.score(H),
+            -pairwise * sigma.curvature(H),
+        )
+
+    return loss if link == "logistic" else other
 
 
-def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
+def dpo_reward(
+    pairwise: ArrayLike, sampling: ArrayLike | None = None, link: str = "logistic"
+) -> Array:
     """The reward that DPO induces on an infinite sample, whatever reference and beta are.
 
     It solves the first-order condition, Eq. (18): the Borda count that the fitted
-    Bradley-Terry model predicts equals the one in the data.
+    Bradley-Terry model predicts equals the one in the data. With another link it is the
+    minimiser of the same loss with that link in place of the logistic one.
 
     Args:
         pairwise: Pr(y_i beats y_j), shape (responses, responses).
         sampling: Distribution D of each response, shape (responses,), full support.
+        link: Preference model of the fit, a key of :data:`hetlib.core.link.LINKS`. Where its
+            likelihood is not log-concave (cauchit) the optimum need not be unique.
 
     Returns:
         Induced rewards, mean zero, shape (responses,).
@@ -62,7 +81,7 @@ def dpo_reward(pairwise: ArrayLike, sampling: ArrayLike | None = None) -> Array:
     if _components(np.where(P * np.outer(D, D) > 1e-290, P, 0.0))[0] > 1:
         raise ValueError("pairwise and sampling hold wins too rare for a float: below 1e-290")
     start = np.log(np.maximum(P @ D, 1e-300) / np.maximum(D @ P, 1e-300))
-    return minimise_pairwise(dpo_loss(P), D, start)
+    return minimise_pairwise(dpo_loss(P, link), D, start)
 
 
 def has_finite_optimum(wins: ArrayLike) -> bool:
@@ -107,7 +126,7 @@ def _require_finite_optimum(name: str, wins: Array) -> None:
     )
 
 
-def bradley_terry(wins: ArrayLike) -> Array:
+def bradley_terry(wins: ArrayLike, link: str = "logistic") -> Array:
     """The Bradley-Terry fit of counts, which is the reward that DPO induces on that sample.
 
     Maximum likelihood: the exact minimiser of Eq. (6) on a finite sample. Only how often each
@@ -116,9 +135,11 @@ def bradley_terry(wins: ArrayLike) -> Array:
 
     Args:
         wins: How often y_i beat y_j, shape (responses, responses); real weights are allowed.
+        link: Another preference model than Bradley and Terry's, a key of
+            :data:`hetlib.core.link.LINKS`: "probit" is Thurstone's.
 
     Returns:
-        Rewards in units of log-odds, mean zero, shape (responses,).
+        Rewards in units of log-odds (or of the link), mean zero, shape (responses,).
 
     Raises:
         ValueError: malformed counts, or no finite optimum (see :func:`has_finite_optimum`).
@@ -132,7 +153,7 @@ def bradley_terry(wins: ArrayLike) -> Array:
     W /= W.max()
     if _components(W)[0] > 1:
         raise ValueError("wins holds counts that differ by more than a factor of 1e308")
-    return minimise(dpo_loss(W), np.log(W.sum(axis=1) / W.sum(axis=0)))
+    return minimise(dpo_loss(W, link), np.log(W.sum(axis=1) / W.sum(axis=0)))
 
 
 #: The same under the name of what it is to alignment: DPO on a finite sample.
@@ -144,6 +165,7 @@ def dpo_policy(
     sampling: ArrayLike | None = None,
     reference: ArrayLike | None = None,
     beta: float = 1.0,
+    link: str = "logistic",
 ) -> Array:
     """The policy of DPO on an infinite sample: the exact minimiser of Eq. (6).
 
@@ -152,11 +174,12 @@ def dpo_policy(
         sampling: Distribution D of each response, shape (responses,), full support.
         reference: Reference policy, shape (responses,), full support; uniform if None.
         beta: Weight of the KL term.
+        link: Preference model of the fit, as for :func:`dpo_reward`.
 
     Returns:
         Probabilities, shape (responses,).
     """
-    return optimal_policy(dpo_reward(pairwise, sampling), reference, beta)
+    return optimal_policy(dpo_reward(pairwise, sampling, link), reference, beta)
 
 
 def ipo_policy(

@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hetlib.checks import Array
 from hetlib.comparison.worlds import World
-from hetlib.consistent.label_counts import Quota
+from hetlib.consistent.label_counts import LIMIT, Quota
 from hetlib.core.labels import Linked
+from hetlib.core.policies import optimal_policy
 
 #: Labels that each person gives, where people are followed.
 LABELS_PER_PERSON = 10
+#: Fewest people, or pairs with a label of every type, that can be divided into folds.
+FEWEST = 5
 #: Weight of the labels that stand for endless data; any ridge is nothing beside it.
 ENDLESS = 10**9
+#: Most ratios of masses that are compared when a quota is chosen.
+MOST_RATIOS = 10**5
+
+
+class ImpossibleError(ValueError):
+    """A form of labels that these people, or this budget, cannot give."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,7 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         """Check the budget."""
-        least = max(3 * len(self.world.groups), 2 * LABELS_PER_PERSON)
+        least = max(3 * len(self.world.groups), FEWEST * LABELS_PER_PERSON)
         if self.budget is not None and self.budget < least:
             raise ValueError(f"budget is {self.budget}; at least {least} labels are needed")
 
@@ -51,6 +61,30 @@ class LabelSet:
     def size(self) -> int:
         """Number of labels; a very large one for endless data."""
         return ENDLESS if self.budget is None else self.budget
+
+    @property
+    def responses(self) -> int:
+        """Number of responses."""
+        return self.world.responses
+
+    @property
+    def types(self) -> int:
+        """Number of types that the study believes in."""
+        return len(self.world.groups)
+
+    @property
+    def reference(self) -> Array:
+        """Reference policy, shape (responses,)."""
+        return self.world.reference
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL term."""
+        return self.world.conditions.beta
+
+    def policy(self, reward: ArrayLike) -> Array:
+        """The policy that is optimal for a reward, with this reference and beta, Eq. (3)."""
+        return optimal_policy(reward, self.reference, self.beta)
 
     def rng(self, form: int) -> np.random.Generator:
         """The stream of random numbers of one form of labels, or of one method."""
@@ -108,11 +142,20 @@ class LabelSet:
             The quota with the whole-number masses nearest to the groups' that it can express,
             and how often each of its count vectors was seen with y2 the row and y1 the
             column, shape (vectors, n, n).
+
+        Raises:
+            ImpossibleError: more groups than a quota can hold, or not one pair in the budget.
         """
         z, masses = self.world.recorded_by_group, self.world.groups.sum(axis=1)
+        if (labels + 1) ** len(z) > LIMIT or labels ** len(z) > MOST_RATIOS:
+            raise ImpossibleError(
+                f"{labels} labels of each of {len(z)} groups on a pair have too many outcomes"
+            )
         quota = Quota([labels] * len(z), nearest_masses(masses, labels))
         rng, n, D = self.rng(10 + labels), self.world.responses, self.world.sampling
         pairs = self.size // quota.total
+        if pairs < FEWEST:
+            raise ImpossibleError(f"budget is {self.size}; a pair costs {quota.total} labels")
         if self.budget is None:
             return quota, quota.probabilities(z) * np.outer(D, D) * pairs
         y1, y2 = rng.choice(n, size=(2, pairs), p=D)
@@ -126,10 +169,10 @@ class LabelSet:
         """People who label several random pairs each.
 
         Raises:
-            ValueError: endless data; there is no expected person.
+            ImpossibleError: endless data; there is no expected person.
         """
         if self.budget is None:
-            raise ValueError("budget is None; people can only be followed within a budget")
+            raise ImpossibleError("budget is None; people can only be followed within a budget")
         world, rng = self.world, self.rng(3)
         size = (self.budget // LABELS_PER_PERSON, LABELS_PER_PERSON)
         y1, y2 = rng.choice(world.responses, size=(2, *size), p=world.sampling)

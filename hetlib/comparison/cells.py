@@ -1,17 +1,18 @@
-"""One cell of the comparison: every method on the labels of one world at one budget."""
+"""One cell of the comparison: methods on the labels of one world at one budget."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
 from hetlib.checks import Array
-from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods import METHODS
+from hetlib.comparison import registry
+from hetlib.comparison.budgets import ImpossibleError, LabelSet
 from hetlib.comparison.worlds import Conditions, World, make_world
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import kl_divergence, total_variation
@@ -24,33 +25,62 @@ MEASURES = ("regret", "tv", "worst", "order")
 class Cell:
     """Which methods see which labels.
 
+    A cell's results are stored one a method, each under a name that counts what this method
+    alone rests on: another method, or a change to one, has nothing but its own to compute.
+
     Attributes:
         world: A key of ``hetlib.comparison.worlds.WORLDS``.
         budget: Labels for each method; None for endless data, which methods that follow
             people cannot have.
         seed: Of the population, where it is random, and of the labels. Cells that differ in
             conditions only see the same people and pairs as far as conditions allow.
-        conditions: What goes wrong.
-        methods: Keys of ``hetlib.comparison.methods.METHODS``.
+        conditions: Who is asked, and what goes wrong.
+        methods: Keys of registered methods; all of them if empty.
     """
 
     world: str
     budget: int | None
     seed: int
     conditions: Conditions = field(default_factory=Conditions)
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = ()
+    homes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the methods."""
-        if odd := [m for m in self.methods if m not in METHODS]:
-            raise ValueError(f"methods has {odd[0]!r}; known are {', '.join(METHODS)}")
-        followed = [m for m in self.methods if METHODS[m].form == "people"]
+        """Check the methods, and note where they are from."""
+        for home in self.homes:  # in a worker process: nothing is registered yet
+            registry.load(home)
+        found = registry.METHODS if self.homes else registry.known()
+        asked = self.methods or tuple(found)
+        if odd := [m for m in asked if m not in found]:
+            raise ValueError(f"methods has {odd[0]!r}; known are {', '.join(found)}")
+        followed = [m for m in asked if found[m].form == "people"]
         if self.budget is None and followed:
             raise ValueError(f"methods has {followed[0]!r}, which needs a budget of labels")
+        object.__setattr__(self, "methods", asked)
+        object.__setattr__(self, "homes", tuple(dict.fromkeys(found[m].home for m in asked)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes the cell anew, and with it reads the methods."""
+        values = (self.world, self.budget, self.seed, self.conditions, self.methods, self.homes)
+        return type(self), values
 
     def describe(self) -> dict[str, Any]:
         """Everything that the result depends on besides the code, as JSON."""
-        return asdict(self) | {"methods": list(self.methods)}
+        said = {k: v for k, v in asdict(self).items() if k != "homes"}
+        return dict(json.loads(json.dumps(said)))
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """Modules and files whose code counts besides this one's."""
+        return self.homes
+
+    def parts(self) -> dict[str, Cell]:
+        """The same for each method alone."""
+        return {m: self.only([m]) for m in self.methods}
+
+    def only(self, methods: Sequence[str]) -> Cell:
+        """The same for some of the methods."""
+        return replace(self, methods=tuple(methods), homes=())
 
 
 def score(policy: Array, world: World) -> dict[str, float]:
@@ -61,52 +91,57 @@ def score(policy: Array, world: World) -> dict[str, float]:
         world: Where it is used.
 
     Returns:
-        "regret" of Eq. (9), which is KL(pi; pi*) for beta = 1; "tv" to pi*; "worst", the
-        largest regret of a type against the policy that is best for it alone; "order", the
-        share of pairs of responses that the policy orders as the average reward does.
+        "regret" of Eq. (9), which is beta KL(pi; pi*); "tv" to pi*; "worst", the largest regret
+        of a type against the policy that is best for it alone; "order", the share of pairs of
+        responses that pi / pi_ref orders as the average reward does.
     """
-    reward = world.population.mean_reward()
+    reward, beta = world.population.mean_reward(), world.conditions.beta
+    lifted = policy / world.reference
     upper = np.triu_indices(len(reward), 1)
     true = np.subtract.outer(reward, reward)[upper]
-    found = np.subtract.outer(policy, policy)[upper]
+    found = np.subtract.outer(lifted, lifted)[upper]
     counted = abs(true) > 1e-9
     right = np.where(abs(found) < 1e-12, 0.5, np.sign(found) == np.sign(true))[counted]
     best = world.best()
     return {
-        "regret": kl_divergence(policy, best),
+        "regret": beta * kl_divergence(policy, best),
         "tv": total_variation(policy, best),
-        "worst": max(kl_divergence(policy, own) for own in world.best_by_type()),
+        "worst": beta * max(kl_divergence(policy, own) for own in world.best_by_type()),
         "order": float(right.mean()) if counted.any() else 1.0,
     }
 
 
-def run_cell(cell: Cell) -> dict[str, dict[str, float]]:
+def run_cell(cell: Cell) -> dict[str, dict[str, Any]]:
     """Fit and score every method of a cell.
 
     Returns:
         For each method its measures, the labels it collected and used, the numbers it fits,
-        and the strength and number of types it ended with. A fit that does not converge has
-        "failed" = 1 and the measures of doing nothing.
+        the ridge it chose, and the strength and number of types it ended with. A method that
+        has no fit, or cannot have such labels, has "failed" = 1, the reason as "why", and the
+        measures of doing nothing; it does not stop the others.
     """
     world = make_world(cell.world, cell.seed, cell.conditions)
     labels = LabelSet(world, cell.budget, cell.seed)
     out = {}
     for key in cell.methods:
-        failed = 0.0
+        why = ""
         try:
-            result = METHODS[key].fit(labels)
-        except ConvergenceError:
-            result, failed = METHODS["uniform"].fit(labels), 1.0
+            result = registry.METHODS[key].fit(labels)
+        except (ConvergenceError, ImpossibleError) as error:
+            why = str(error)
+            result = registry.Result(world.reference, 0, 0, 0)
+        used = result.labels if result.used is None else result.used
+        size = world.responses if result.parameters is None else result.parameters
         out[key] = score(result.policy, world) | {
             "labels": float(result.labels),
-            "used": float(result.used),
-            "parameters": float(result.parameters),
+            "used": float(used),
+            "parameters": float(size),
             "reached": float(result.reached),
             "types": float(result.types),
-            "failed": failed,
+            "ridge": float(result.ridge),
+            "failed": float(bool(why)),
+            "why": why,
         }
-    best = score(world.best(), world)  # what pi* itself costs the worst-off type
-    out["best"] = best
     return out
 
 
@@ -147,6 +182,4 @@ def collect(
     ]
     if not chosen:
         raise ValueError(f"no cell has {where}")
-    return {
-        m: np.array([r[m][measure] for r in chosen]) for m in chosen[0] if measure in chosen[0][m]
-    }
+    return {m: np.array([r[m][measure] for r in chosen]) for m in chosen[0]}

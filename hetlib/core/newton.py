@@ -22,7 +22,22 @@ PairLoss = Callable[[Array], tuple[Array, Array, Array]]
 
 
 class ConvergenceError(RuntimeError):
-    """A solver stopped before it reached the accuracy that was asked for."""
+    """A solver stopped before it reached the accuracy that was asked for.
+
+    Attributes:
+        tables: Of many tables solved at once, the indices of those without a solution.
+        rewards: What all tables have got, those without a solution NaN; None for one table.
+    """
+
+    def __init__(
+        self, message: str, tables: tuple[int, ...] = (), rewards: Array | None = None
+    ) -> None:
+        super().__init__(message)
+        self.tables, self.rewards = tables, rewards
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Keep what it knows on the way from another process."""
+        return type(self), (str(self), self.tables, self.rewards)
 
 
 def minimise(
@@ -50,7 +65,8 @@ def minimise(
         The rewards, mean zero, of the shape of ``start``.
 
     Raises:
-        ConvergenceError: the gradient of some table is still larger.
+        ConvergenceError: the gradient of some table is still larger. It names the tables, and
+            its ``rewards`` hold what the others have got.
     """
     first = np.asarray(start, dtype=np.float64)
     s = np.atleast_2d(first - first.mean(axis=-1, keepdims=True))
@@ -113,9 +129,17 @@ def minimise(
         s = s + length[:, None] * step
         s -= s.mean(axis=1, keepdims=True)
     if not (left <= tolerance).all():
+        bad = np.flatnonzero(~(left <= tolerance))
+        worst = f"gradient {left.max():.1e}, relative to its parts, after Newton's method"
+        asked = f"{tolerance:.0e} was asked for"
+        if first.ndim == 1:
+            raise ConvergenceError(f"{worst}; {asked}")
+        named = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        others = np.where((left <= tolerance)[:, None], s, np.nan)
         raise ConvergenceError(
-            f"gradient {left.max():.1e}, relative to its parts, after Newton's method; "
-            f"{tolerance:.0e} was asked for"
+            f"{len(bad)} of {tables} tables have no solution (number {named}): {worst}; {asked}",
+            tuple(int(k) for k in bad),
+            others,
         )
     return s.reshape(first.shape)
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import Comparisons, Indices, Linked, TypeLabels
-from hetlib.core.link import LINKS
+from hetlib.core import link as links
+from hetlib.core.labels import Bits, Comparisons, Indices, Linked, TypeLabels
 from hetlib.core.policies import optimal_policy
 
 
@@ -28,16 +28,19 @@ class Population:
         weights: Probability of each type, shape (types,); uniform if None.
         link: Preference model sigma, a key of :data:`LINKS`.
         temperature: Reward differences are divided by it before the link.
+        flips: Probability that a label is recorded the wrong way round, each on its own.
 
     Raises:
         ValueError: ragged or non-finite rewards, weights that are negative or do not sum
-            to 1, an unknown link, or a temperature that is not positive.
+            to 1, an unknown link, a temperature that is not positive, or flips outside
+            [0, 1/2].
     """
 
     rewards: Array
     weights: Array
     link: str
     temperature: float
+    flips: float
 
     def __init__(
         self,
@@ -45,17 +48,20 @@ class Population:
         weights: ArrayLike | None = None,
         link: str = "logistic",
         temperature: float = 1.0,
+        flips: float = 0.0,
     ) -> None:
         r = checks.array("rewards", rewards, 2)
         w = checks.distribution("weights", weights, len(r))
-        if link not in LINKS:
-            raise ValueError(f"link is {link!r}; known links are {', '.join(sorted(LINKS))}")
+        links.find(link)
+        if not 0 <= flips <= 0.5:
+            raise ValueError(f"flips is {flips}; it must lie in [0, 1/2]")
         for values in (r, w):
             values.flags.writeable = False
         object.__setattr__(self, "rewards", r)
         object.__setattr__(self, "weights", w)
         object.__setattr__(self, "link", link)
         object.__setattr__(self, "temperature", checks.positive("temperature", temperature))
+        object.__setattr__(self, "flips", float(flips))
 
     @property
     def types(self) -> int:
@@ -68,10 +74,33 @@ class Population:
         return self.rewards.shape[1]
 
     def choice(self, difference: ArrayLike) -> Array:
-        """Probability of choosing the response that is better by ``difference``, Eq. (2)."""
+        """Probability that a label names the response better by ``difference``, Eq. (2)."""
         gap = checks.array("difference", difference, None, infinite=True)
         with np.errstate(over="ignore"):  # an infinite difference has the right limit
-            return LINKS[self.link](gap / self.temperature)
+            p = links.LINKS[self.link](gap / self.temperature)
+        return p + self.flips * (1 - 2 * p) if self.flips else p
+
+    def answer(
+        self,
+        types: ArrayLike,
+        y1: ArrayLike,
+        y2: ArrayLike,
+        rng: np.random.Generator,
+    ) -> Bits:
+        """Labels of people of known types on known pairs, flips included.
+
+        Args:
+            types: Type of the person, an index; any shape that broadcasts with the others.
+            y1: Index of the first response.
+            y2: Index of the second response.
+            rng: Source of randomness: one uniform number a label.
+
+        Returns:
+            1 where the second response was chosen, else 0; the broadcast shape.
+        """
+        u, a, b = np.broadcast_arrays(types, y1, y2)
+        p = self.choice(self.rewards[u, b] - self.rewards[u, a])
+        return (rng.random(p.shape) < p).astype(np.int8)
 
     def pairwise_by_type(self) -> Array:
         """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
@@ -130,9 +159,8 @@ class Population:
             raise ValueError(f"labels is {labels}; at least one label is needed")
         y1, y2 = self._pairs(size, rng, sampling)
         u = rng.choice(self.types, size=size, p=self.weights)
-        p = self.choice(self.rewards[u, y2] - self.rewards[u, y1])
-        votes = (rng.random((size, labels)) < p[:, None]).astype(np.int8)
-        return Comparisons(y1, y2, votes, u)
+        each = np.broadcast_to(u[:, None], (size, labels))
+        return Comparisons(y1, y2, self.answer(each, y1[:, None], y2[:, None], rng), u)
 
     def sample_wins(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
@@ -170,8 +198,7 @@ class Population:
             Votes of shape (size, types).
         """
         y1, y2 = self._pairs(size, rng, sampling)
-        p = self.choice(self.rewards[:, y2] - self.rewards[:, y1])
-        votes = (rng.random(p.shape) < p).astype(np.int8)
+        votes = self.answer(np.arange(self.types)[:, None], y1, y2, rng)
         return TypeLabels(y1, y2, np.ascontiguousarray(votes.T))
 
     def sample_linked(
@@ -193,5 +220,4 @@ class Population:
         D = checks.distribution("sampling", sampling, self.responses)
         y1, y2 = rng.choice(self.responses, size=(2, people, labels), p=D)
         u = rng.choice(self.types, size=(people, 1), p=self.weights)
-        p = self.choice(self.rewards[u, y2] - self.rewards[u, y1])
-        return Linked(y1, y2, (rng.random(p.shape) < p).astype(np.int8))
+        return Linked(y1, y2, self.answer(u, y1, y2, rng))

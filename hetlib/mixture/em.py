@@ -201,6 +201,7 @@ def em_dpo(
     ridge: float = 0.1,
     tolerance: float = 1e-7,
     max_steps: int = 5000,
+    begin: ArrayLike | None = None,
 ) -> LatentTypes:
     """Find K latent types and a policy for each.
 
@@ -219,6 +220,8 @@ def em_dpo(
         ridge: Weight of the squared rewards; positive, so that an optimum exists.
         tolerance: Gain in log-likelihood an annotator at which EM stops.
         max_steps: Limit on the EM steps of one start.
+        begin: Rewards of the types to start from once, in place of random starts, shape
+            (types, responses).
 
     Warns:
         UserWarning: each annotator made one choice between two, and ``types`` exceeds one.
@@ -246,9 +249,12 @@ def em_dpo(
     if types > 1 and data.choices() < 2:
         warnings.warn(UNLINKED.format(types=types), UserWarning, stacklevel=2)
     choices, rng, runs = Choices.of(data, responses), np.random.default_rng(seed), []
-    for _ in range(starts):
-        start = rng.standard_normal((types, responses))
-        start -= start.mean(axis=1, keepdims=True)
+    given = None if begin is None else checks.array("begin", begin, 2)
+    if given is not None and given.shape != (types, responses):
+        raise ValueError(f"begin has shape {given.shape}; ({types}, {responses}) is needed")
+    for _ in range(starts if given is None else 1):
+        start = rng.standard_normal((types, responses)) if given is None else given
+        start = start - start.mean(axis=1, keepdims=True)
         runs.append(_em(choices, start, ridge, tolerance, max_steps))
     runs.sort(key=lambda run: -run[2][-1])
     masses, rewards, history, settled = runs[0]

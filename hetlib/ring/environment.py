@@ -158,7 +158,10 @@ class RingEnvironment:
     def centred(self) -> Population:
         """The types with their rewards by offset: the 1-D form."""
         rewards = self._rewards(self.offsets.astype(np.float64))
-        return Population(rewards, self.weights, self.link, self.temperature)
+        return self._population(rewards)
+
+    def _population(self, rewards: Array) -> Population:
+        return Population(rewards, self.weights, self.link, self.temperature, self.noise)
 
     def population(self, x: int) -> Population:
         """The types with their rewards r*(x, y; u) for one prompt, y = 0, ..., n - 1.
@@ -169,16 +172,15 @@ class RingEnvironment:
         if not 0 <= checks.whole("x", x) < self.n:
             raise ValueError(f"x is {x}; prompts are 0 to {self.n - 1}")
         y = np.arange(self.n, dtype=np.float64)
-        return Population(self._rewards(y - x), self.weights, self.link, self.temperature)
+        return self._population(self._rewards(y - x))
 
     def pairwise_by_type(self) -> Array:
         """Pr(label says delta_i beats delta_j | u), flips included, shape (types, n, n)."""
-        p = self.centred().pairwise_by_type()
-        return p + self.noise * (1 - 2 * p)
+        return self.centred().pairwise_by_type()
 
     def pairwise(self) -> Array:
         """Pr(label says delta_i beats delta_j), flips included, shape (n, n)."""
-        return np.einsum("u,uij->ij", self.centred().weights, self.pairwise_by_type())
+        return self.centred().pairwise()
 
     def moments(self) -> JointMoments:
         """J1 and J2 of two labels by one person, each flipped on its own."""
@@ -277,11 +279,10 @@ class RingEnvironment:
         if checks.whole("labels", labels) < 1:
             raise ValueError(f"labels is {labels}; at least one label is needed")
         x, d1, d2 = self._pairs(size, rng, sampling)
-        population = self.centred()
-        u = np.searchsorted(population.weights.cumsum()[:-1], rng.random(size), side="right")
-        table = self.pairwise_by_type().ravel()
-        p = table[(u * self.n + d2) * self.n + d1]
-        votes = (rng.random((size, labels)) < p[:, None]).astype(np.int8)
+        people = self.centred()
+        u = np.searchsorted(people.weights.cumsum()[:-1], rng.random(size), side="right")
+        each = np.broadcast_to(u[:, None], (size, labels))
+        votes = people.answer(each, d1[:, None], d2[:, None], rng)
         return RingComparisons(x, d1, d2, votes, u, self.n)
 
     def sample_types(
@@ -293,7 +294,5 @@ class RingEnvironment:
             Comparisons with votes of shape (size, types).
         """
         x, d1, d2 = self._pairs(size, rng, sampling)
-        table = self.pairwise_by_type().reshape(len(self.shifts), -1)
-        p = table[:, d2 * self.n + d1]
-        votes = (rng.random(p.shape) < p).astype(np.int8)
+        votes = self.centred().answer(np.arange(len(self.shifts))[:, None], d1, d2, rng)
         return RingComparisons(x, d1, d2, np.ascontiguousarray(votes.T), None, self.n)

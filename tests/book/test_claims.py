@@ -368,3 +368,14 @@ def test_every_field_of_a_verdict_is_escaped() -> None:
         assert "<img" not in page
         assert page.count("&lt;img") >= 4
         assert page.count('"') == 4  # of class and id
+
+
+def test_a_claim_of_a_page_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = WORDS | {"id": "mine", "paper": True, "chapter": "my-chapter"}
+    monkeypatch.setattr(claims.yaml, "safe_load", lambda _: [row])
+    claims.load.cache_clear()
+    try:
+        with pytest.raises(ValueError, match=r"claim mine: there is no page book/my-chapter\.md"):
+            claims.load()
+    finally:
+        claims.load.cache_clear()

@@ -193,6 +193,7 @@ MODULES = {Sources().name(file): file for file in sorted(Sources().files)}
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.md"))
 RUNS = {
     "a cell of the grid": "hetlib.comparison.cells",
+    "a method of the grid": "hetlib.comparison.methods.direct",
     "a run of a language model": "hetlib.llm.train.training",
     "a run on the ring": "hetlib.ring.training",
 }

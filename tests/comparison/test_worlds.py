@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from hetlib.comparison.budgets import LabelSet, nearest_masses
+from hetlib.comparison.budgets import ImpossibleError, LabelSet, nearest_masses
+from hetlib.comparison.methods import METHODS
 from hetlib.comparison.worlds import WORLDS, Conditions, make_world
 from hetlib.consistent.label_counts import Quota
+from hetlib.core.policies import total_variation
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_nothing_wrong_is_the_population_itself(name: str) -> None:
-    world = make_world(name, 3)
+    own = Conditions(rewards=[[0.0, 1.0, 2.0], [1.0, 0.0, -1.0]], weights=[0.8, 0.2])
+    world = make_world(name, 3, own if name == "own" else None)
     assert np.allclose(world.recorded, world.population.pairwise_by_type())
     assert np.allclose(world.best(), world.population.optimal_policy())
     assert np.allclose(world.groups.sum(axis=0), world.population.weights)
@@ -105,7 +108,7 @@ def test_worlds_refuse_what_they_cannot_have() -> None:
         make_world("moon", 0)
     with pytest.raises(ValueError, match="at most 6"):
         make_world("ring", 0, Conditions(assumed=7))
-    with pytest.raises(ValueError, match="at least 20"):
+    with pytest.raises(ValueError, match="at least 50"):
         LabelSet(make_world("ring", 0), 19, 0)
 
 
@@ -168,3 +171,58 @@ def test_nobody_can_be_followed_through_endless_data() -> None:
 def test_nearest_masses(masses: list[float], labels: int, whole: tuple[int, ...]) -> None:
     assert nearest_masses(np.array(masses), labels) == whole
     assert Quota([labels] * 3, whole).speaks.any()
+
+
+# ---- other people ----
+
+
+@pytest.mark.parametrize("name", ["ring", "random"])
+@pytest.mark.parametrize(
+    "people",
+    [
+        Conditions(types=4),
+        Conditions(types=4, weights=[0.4, 0.3, 0.2, 0.1], responses=6, beta=0.5),
+        Conditions(types=2, responses=12, reference=np.arange(1, 13) / 78),
+        Conditions(types=1, responses=3),
+    ],
+)
+def test_a_consistent_method_is_right_for_any_people(name: str, people: Conditions) -> None:
+    """The target by hand, and personalised rewards with endless data, whatever is set."""
+    world = make_world(name, 2, people)
+    r, w = world.population.rewards, world.population.weights
+    ref = np.full(r.shape[1], 1 / r.shape[1]) if people.reference is None else people.reference
+    lifted = np.array(ref) * np.exp((w @ r - (w @ r).max()) / people.beta)
+    assert np.allclose(world.best(), lifted / lifted.sum())
+    assert world.believed == people.types
+    found = METHODS["personalised"].fit(LabelSet(world, None, 0)).policy
+    assert total_variation(found, world.best()) < 1e-4
+    if people.weights is None and people.types in (2, 4):  # equal masses
+        for method in ("agreement", "conditional 2"):
+            found = METHODS[method].fit(LabelSet(world, None, 0)).policy
+            assert total_variation(found, world.best()) < 1e-3, method
+
+
+def test_groups_on_record_are_those_of_the_world() -> None:
+    world = make_world("groups", 0)
+    assert world.population.types == 18
+    assert np.array_equal((world.groups > 0).sum(axis=1), [6, 6, 6])
+    r = world.population.rewards.reshape(3, 6, -1)
+    assert r.std(axis=1).mean() < r.mean(axis=1).std(axis=0).mean()
+    assert np.allclose(make_world("many", 0).groups.sum(axis=1), 1 / 3)
+
+
+def test_what_a_world_cannot_have_is_said() -> None:
+    for name, conditions, message in (
+        ("survey", Conditions(types=4), "types is 4; it can be set for ring, random, not for"),
+        ("own", Conditions(), "needs one row of rewards a type"),
+        ("random", Conditions(weights=[0.5, 0.5]), "weights has 2 entries; 3 are needed"),
+        ("random", Conditions(reference=[0.5, 0.5]), "reference has 2 entries; 8 are needed"),
+        ("random", Conditions(types=1, mass=0.5), "needs at least two types"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_world(name, 0, conditions)
+    with pytest.raises(ValueError, match="mass and weights both say"):
+        Conditions(mass=0.5, weights=[0.5, 0.5])
+    labels = LabelSet(make_world("many", 0, Conditions(assumed=24)), 1_000, 0)
+    with pytest.raises(ImpossibleError, match="2 labels of each of 24 groups"):
+        labels.votes(2)

@@ -209,3 +209,25 @@ def test_right_or_refused_where_floats_have_few_digits(a: float, b: float) -> No
         assert min(a, b) < 1e-307
     else:
         close(s[0] - s[1], np.log(a) - np.log(b))
+
+
+def test_tables_without_a_solution_are_named_and_do_not_take_the_others_along() -> None:
+    from hetlib.borda.optima import bradley_terry, dpo_loss
+
+    wins = np.random.default_rng(0).integers(1, 9, size=(5, 4, 4)).astype(float)
+    likelihood, downhill = dpo_loss(wins), np.arange(5.0)[:, None, None] == 3
+
+    def loss(H: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One table's loss falls for ever."""
+        straight = (H, 1 + 0 * H, 0 * H)
+        tilt = np.triu(np.ones((4, 4)), 1)
+        return tuple(  # type: ignore[return-value]
+            np.where(downhill, tilt * b, a) for a, b in zip(likelihood(H), straight, strict=True)
+        )
+
+    with pytest.raises(ConvergenceError, match=r"1 of 5 tables have no solution \(number 3\)") as e:
+        minimise(loss, np.zeros((5, 4)), max_steps=30)
+    assert e.value.tables == (3,)
+    assert np.isnan(e.value.rewards[3]).all()
+    for k in (0, 1, 2, 4):
+        assert np.allclose(e.value.rewards[k], bradley_terry(wins[k]), atol=1e-8)

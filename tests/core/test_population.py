@@ -222,3 +222,19 @@ def test_every_comparison_is_counted_once(population: Population, size: int, see
     rng = np.random.default_rng(seed)
     assert population.sample(size, rng).wins(population.responses).sum() == size
     assert population.sample_wins(size, rng).sum() == size
+
+
+def test_flipped_labels_are_those_of_the_law() -> None:
+    rewards, weights = [[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]], [0.3, 0.7]
+    plain, flipped = Population(rewards, weights), Population(rewards, weights, flips=0.2)
+    assert np.allclose(flipped.pairwise(), 0.8 * plain.pairwise() + 0.2 * plain.pairwise().T)
+    assert np.array_equal(flipped.optimal_policy(), plain.optimal_policy())
+    rng = np.random.default_rng(0)
+    wins = flipped.sample(200_000, rng).wins(3)
+    assert wins[0, 1] / (wins[0, 1] + wins[1, 0]) == pytest.approx(
+        flipped.pairwise()[0, 1], abs=0.01
+    )
+    votes = flipped.answer([0, 1], [[0]] * 50_000, [[1]] * 50_000, rng)
+    assert np.allclose(votes.mean(axis=0), flipped.pairwise_by_type()[:, 1, 0], atol=0.01)
+    with pytest.raises(ValueError, match=r"flips is 0\.7"):
+        Population(rewards, flips=0.7)

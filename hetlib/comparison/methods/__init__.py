@@ -2,6 +2,7 @@
 
 from hetlib.comparison.methods import direct as direct
 from hetlib.comparison.methods import distributional as distributional
+from hetlib.comparison.methods import games as games
 from hetlib.comparison.methods import ideal_points as ideal_points
 from hetlib.comparison.methods import latent as latent
-from hetlib.comparison.methods.registry import METHODS as METHODS
+from hetlib.comparison.registry import METHODS as METHODS

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods.direct import RIDGE
 from hetlib.comparison.methods.latent import find_types
-from hetlib.comparison.methods.quasi_newton import Loss, lowest
-from hetlib.comparison.methods.registry import PEOPLE, Result, register
+from hetlib.comparison.quasi_newton import Loss, lowest
+from hetlib.comparison.registry import Result, register
+from hetlib.comparison.tuning import RIDGES, tune
 from hetlib.core.labels import Linked
 
 #: Dimensions of the space, a plane.
@@ -98,7 +98,12 @@ def initial_points(rewards: Array, masses: Array, dimensions: int) -> Array:
 
 
 def fit_ideal_points(
-    data: Linked, responses: int, start: Array, types: int, dimensions: int, ridge: float = RIDGE
+    data: Linked,
+    responses: int,
+    start: Array,
+    types: int,
+    dimensions: int,
+    ridge: float = RIDGES[0],
 ) -> tuple[Array, Array, Array]:
     """Maximise the likelihood of people's labels over points, prototypes and masses.
 
@@ -120,18 +125,36 @@ def fit_ideal_points(
     data.check(responses)
     if start.size != (responses + types) * dimensions + types:
         raise ValueError(f"start has {start.size} entries, not points, prototypes and masses")
-    x = lowest(_loss(data, responses, types, dimensions, ridge), [start])
+    x = _fit(data, responses, start, types, dimensions, ridge)
     f, p, log_mass = unpack(x, responses, types, dimensions)
     return f, p, np.exp(log_mass)
 
 
-@register("pal", "ideal points (PAL-style)", PEOPLE, "people", "average")
+def _fit(
+    data: Linked, responses: int, start: Array, types: int, dimensions: int, ridge: float
+) -> Array:
+    return lowest(_loss(data, responses, types, dimensions, ridge), [start])
+
+
+@register(
+    "pal", "ideal points (PAL-style)", form="people", aim="average", source="Chen et al. (2024)",
+    colour="#999933", mark="P", line="--",
+)  # fmt: skip
 def pal(labels: LabelSet) -> Result:
     """PAL-style: people followed over several labels, prototypes, their average reward."""
-    people, found = labels.people, find_types(labels)
-    start = initial_points(found.rewards, found.masses, DIMENSIONS)
-    n, types = labels.world.responses, found.types
-    f, p, mass = fit_ideal_points(people, n, start, types, DIMENSIONS)
-    policy = np.asarray(softmax(mass @ ideal_rewards(f, p)))
+    people, free = labels.people, find_types(labels).model
+    start = initial_points(free.rewards, free.masses, DIMENSIONS)
+    n, types = labels.responses, free.types
+
+    def fit(data: Linked, ridge: float, near: Array | None) -> Array:
+        return _fit(data, n, start if near is None else near, types, DIMENSIONS, ridge)
+
+    def loss(x: Array, held: Linked) -> float:
+        return _loss(held, n, types, DIMENSIONS, 0.0)(x)[0] * held.votes.size
+
+    found = tune(labels, people, fit, loss)
+    f, p, log_mass = unpack(found.model, n, types, DIMENSIONS)
+    policy = labels.policy(np.exp(log_mass) @ ideal_rewards(f, p))
     used = int((people.y1 != people.y2).sum())
-    return Result(policy, people.votes.size, used, f.size + p.size + types - 1, types=types)
+    size = f.size + p.size + types - 1
+    return Result(policy, people.votes.size, used, size, types=types, ridge=found.ridge)
