@@ -11,6 +11,8 @@
 #   make try/NAME    run a chapter with your own parameters, stored elsewhere:
 #                      make try/04-drawbacks P="-p link probit"
 #                      make try/05-surveys P="-f my-question.yml" OUT=mine.ipynb
+#   make audit DATA=labels.csv
+#                    what your own preference labels can tell
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
 #   make variants    every chapter with the other parameters of params/variants
 #   make seeds       every chapter with 20 seeds: which verdicts depend on them
@@ -34,7 +36,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench variants seeds mutants clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench audit variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -77,6 +79,10 @@ run/%: setup
 	@$(PATHS) $(PY) tools/execute.py --named
 try/%: export NAME = $(value *)
 try/%: setup
+	@$(PATHS) $(PY) tools/execute.py --named --trial
+override export DATA := $(value DATA)
+audit: export NAME = audit
+audit: setup
 	@$(PATHS) $(PY) tools/execute.py --named --trial
 sync: setup
 	@$(PATHS) $(PY) tools/execute.py --sync
