@@ -13,6 +13,7 @@
 #                      make try/05-surveys P="-f my-question.yml" OUT=mine.ipynb
 #   make audit DATA=labels.csv
 #                    what your own preference labels can tell
+#   make new/NAME    a page of your own in book/notes/, run and judged like a chapter
 #   make sync        copy edited prose from book/ into notebooks/, outputs kept
 #   make variants    every chapter with the other parameters of params/variants
 #   make seeds       every chapter with 20 seeds: which verdicts depend on them
@@ -84,6 +85,9 @@ override export DATA := $(value DATA)
 audit: export NAME = audit
 audit: setup
 	@$(PATHS) $(PY) tools/execute.py --named --trial
+new/%: export NAME = $(value *)
+new/%: setup
+	@$(PATHS) $(PY) tools/new.py
 sync: setup
 	@$(PATHS) $(PY) tools/execute.py --sync
 sync/%: export NAME = $(value *)
