@@ -90,6 +90,8 @@ class Answers:
         """
         if population.link != "logistic":
             raise ValueError(f"link is {population.link!r}; these bounds are for the logistic link")
+        if not abs(population.rewards).max() < 1e100 * min(population.temperature, 1.0):
+            raise ValueError("population has rewards above 1e100 in units of its temperature")
         rewards = population.rewards / population.temperature
         asked = tuple(tuple(q) for q in questions)
         law = _Features([asked], rewards.shape[1])(rewards) @ population.weights
@@ -101,7 +103,7 @@ class Answers:
         questions: Sequence[Sequence[int]],
         counts: ArrayLike,
         level: float = 0.95,
-        share: int = 1,
+        pairs: int = 1,
     ) -> Answers:
         """Simultaneous Clopper-Pearson intervals from finitely many people.
 
@@ -109,13 +111,13 @@ class Answers:
             questions: What each of these people was asked.
             counts: How many gave each outcome, in the order of :func:`outcomes`.
             level: Confidence that all intervals hold together (Bonferroni).
-            share: How many such data sets share the level.
+            pairs: How many such data sets share the level.
 
         Raises:
             ValueError: as :func:`hetlib.linked.bounds.confidence_box` and the class.
         """
         asked = tuple(tuple(q) for q in questions)
-        low, high = confidence_box(counts, level, share)
+        low, high = confidence_box(counts, level, pairs)
         return cls(asked, low, high)
 
 
