@@ -114,13 +114,6 @@ CALLS: dict[str, dict[str, Any]] = {
         "questions": ((0, 1), (0, 1)), "counts": [4, 3, 9],
     },
     "linked.joint.outcomes": {"questions": ((0, 1), (0, 1, 2))},
-    "linked.joint.Certificate": {
-        "better": 0, "worse": 1, "constant": 0.5, "prices": np.array([0.1, 0.2]), "excess": 0.1,
-    },
-    "linked.joint.JointWitness": {"missed": 0.0},
-    "linked.joint.JointCertificates": {
-        field.name: getattr(JOINT, field.name) for field in dataclasses.fields(JOINT)
-    },
     "linked.joint.JointCertificates.width": {"self": JOINT},
     "linked.joint.JointCertificates.shortfall": {
         "self": JOINT, "pair": (0, 1), "rewards": [[1.0, 0.0], [0.0, 0.5]],
@@ -316,7 +309,7 @@ TRIED = (
 )  # fmt: skip
 #: Records that the library makes and nobody else: their fields are results.
 RESULTS = {
-    "RankingChange", "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
+    "RankingChange", "Certificate", "JointWitness", "JointCertificates", "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
     "MinMaxRegret", "Fit", "RingComparisons", "Answers", "Question", "Calibration", "Curve",
     "LengthFunction", "FallingRule", "Agreement",
 }  # fmt: skip
