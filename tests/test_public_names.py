@@ -309,7 +309,8 @@ TRIED = (
 )  # fmt: skip
 #: Records that the library makes and nobody else: their fields are results.
 RESULTS = {
-    "RankingChange", "Certificate", "JointWitness", "JointCertificates", "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
+    "RankingChange", "Certificate", "JointWitness", "JointCertificates",
+    "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
     "MinMaxRegret", "Fit", "RingComparisons", "Answers", "Question", "Calibration", "Curve",
     "LengthFunction", "FallingRule", "Agreement",
 }  # fmt: skip
@@ -457,7 +458,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
 def is_rectangular(value: Any) -> bool:
     try:
         np.array(value, dtype=float)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -96,6 +96,12 @@ class Answers:
             raise ValueError("population has rewards above 1e100 in units of its temperature")
         rewards = population.rewards / population.temperature
         asked = tuple(tuple(q) for q in questions)
+        outcomes(asked)
+        if max(i for q in asked for i in q) >= population.responses:
+            raise ValueError(
+                f"questions name responses up to {max(i for q in asked for i in q)}; the population"
+                f" has {population.responses}"
+            )
         law = _Features([asked], rewards.shape[1])(rewards) @ population.weights
         return cls(asked, law, law)
 
