@@ -270,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", nargs="?", type=Path, help="a checkout of the released code")
     parser.add_argument("--trl", help="a Python whose environment has TRL and hetlib")
-    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--pairs", type=int, default=200, help="two a step")
     parser.add_argument("--limit", type=int, default=256, help="tokens of the longest text")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -309,7 +309,13 @@ def main() -> None:
     for other, one in peers.items():
         if other in rows:
             rows[other]["ratio"] = rows[one]["pairs_per_s"] / rows[other]["pairs_per_s"]
-            print(f"{one} / {other}: {rows[other]['ratio']:.2f} times the pairs a second")
+            both = zip(found[one], found[other], strict=True)  # of one round each
+            ratios = [b[key] / b["pairs"] / (a[key] / a["pairs"]) for a, b in both]
+            rows[other]["ratio_range"] = [min(ratios), max(ratios)]
+            print(
+                f"{one} / {other}: {rows[other]['ratio']:.2f} times the pairs a second, "
+                f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds"
+            )
     if options.checkout:
         record = {"model": "SmolLM2-135M's sizes, random weights", "batch": 2, "time": key}
         record |= {name: getattr(options, name) for name in ("pairs", "limit", "repeats", "device")}

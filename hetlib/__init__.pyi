@@ -8,6 +8,7 @@ from . import extras as extras
 from . import linked as linked
 from . import llm as llm
 from . import mixture as mixture
+from . import people as people
 from . import provenance as provenance
 from . import ring as ring
 from . import store as store

@@ -30,6 +30,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import one_page
 import yaml
 from digests import provenance, stale
 from nbformat import NotebookNode
@@ -52,8 +53,12 @@ LONG = {
 
 
 def chapters() -> list[str]:
-    """Names of all chapters, in order."""
-    return sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md"))
+    """Names of all chapters, in order; the audit, which runs like one, is last."""
+    book = ROOT / "book"
+    return [
+        *sorted(path.stem for path in book.glob("[0-9]*.md")),
+        *(path.stem for path in book.glob("audit.md")),
+    ]
 
 
 def read_chapter(name: str) -> NotebookNode:
@@ -76,7 +81,7 @@ def is_fresh(name: str, folder: Path, profile: str) -> bool:
 
 
 def known_parameters(nb: NotebookNode) -> list[str]:
-    """Names that the chapter's parameters cell assigns, in order."""
+    """Names that the chapter's parameters cell assigns, and those of a file that it names."""
     found = []
     for cell in nb.cells:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
@@ -85,7 +90,9 @@ def known_parameters(nb: NotebookNode) -> list[str]:
                     found += [target.id for target in node.targets if isinstance(target, ast.Name)]
                 elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                     found.append(node.target.id)
-    return found
+            for file in re.findall(r"params/[\w-]+\.yml", cell.source):
+                found += yaml.safe_load((ROOT / file).read_text())
+    return list(dict.fromkeys(found))
 
 
 def _mapping(text: str, where: str) -> dict[object, object]:
@@ -300,6 +307,8 @@ def main() -> int:
         given = os.environ.get("P", "") if options.trial else ""
     try:
         extra, asked = given_parameters(shlex.split(given))
+        if names == ["audit"] and (table := os.environ.get("DATA", "")):
+            extra += ["-r", "data", str(Path(table).expanduser().resolve())]
         for name in names:
             check_parameters(asked, name)
     except ValueError as error:
@@ -332,6 +341,8 @@ def main() -> int:
         tqdm.write(f"{name:24s} {time.monotonic() - start:6.1f} s  {word}", file=sys.stderr)
         if error:
             failed[name] = error
+        elif trial and name == "audit":
+            tqdm.write(f"one page: {os.path.relpath(one_page.write(outs[name]), ROOT)}")
 
     try:
         with ThreadPoolExecutor(max(1, options.jobs)) as pool:

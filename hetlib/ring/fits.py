@@ -146,13 +146,23 @@ def _fit(loss: PairLoss, counts: Array, ridge: float, start: Array | None = None
 
 
 def fit_dpo_tables(wins: Array, ridge: float = 0.1) -> Fit:
-    """DPO, Eq. (6), on win counts of shape (tables, n, n)."""
+    """DPO, Eq. (6), on win counts of shape (tables, n, n).
+
+    Raises:
+        ValueError: counts or a ridge that are negative, huge or not finite.
+        ConvergenceError: no optimum was reached, as where the ridge is too small.
+    """
     wins = _counts(wins=wins)
     return _fit(dpo_loss(wins), wins, ridge)
 
 
 def fit_ipo(wins: Array, ridge: float = 0.1) -> Fit:
-    """IPO (Azar et al., 2024) with tau = 1 on win counts of shape (tables, n, n)."""
+    """IPO (Azar et al., 2024) with tau = 1 on win counts of shape (tables, n, n).
+
+    Raises:
+        ValueError: counts or a ridge that are negative, huge or not finite.
+        ConvergenceError: no optimum was reached, as where the ridge is too small.
+    """
     wins = _counts(wins=wins)
     return _fit(ipo_loss(wins), wins, ridge)
 
@@ -173,6 +183,10 @@ def fit_corrected(
         moments: J by offset: exact, or estimated from linked labels.
         alpha: Strength of the correction.
         ridge: Weight of the squared rewards.
+
+    Raises:
+        ValueError: malformed arguments.
+        ConvergenceError: no optimum was reached.
     """
     correction = Correction(alpha, choice_variance=moments.choice_variance)
     wins = _counts(wins=wins)
@@ -188,13 +202,23 @@ def fit_corrected(
 
 
 def fit_agreement(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
-    """The consistent loss of Proposition 6.1 on unanimous counts, (tables, n, n)."""
+    """The consistent loss of Proposition 6.1 on unanimous counts, (tables, n, n).
+
+    Raises:
+        ValueError: counts or a ridge that are negative, huge or not finite.
+        ConvergenceError: no optimum was reached, as where the ridge is too small.
+    """
     unanimous = _counts(unanimous=unanimous)
     return _fit(agreement_loss(unanimous, types), unanimous, ridge)
 
 
 def fit_shifted_agreement(second: Array, first: Array, types: int, ridge: float = 0.1) -> Fit:
-    """Proposition 6.1 as released, on the two counts of :func:`unanimous_counts`."""
+    """Proposition 6.1 as released, on the two counts of :func:`unanimous_counts`.
+
+    Raises:
+        ValueError: counts or a ridge that are negative, huge or not finite.
+        ConvergenceError: no optimum was reached, as where the ridge is too small.
+    """
     second, first = _counts(second=second), _counts(first=first)
     if second.shape != first.shape:
         raise ValueError(f"second has shape {second.shape} and first {first.shape}")
@@ -202,7 +226,12 @@ def fit_shifted_agreement(second: Array, first: Array, types: int, ridge: float 
 
 
 def fit_integral(unanimous: Array, types: int, ridge: float = 0.1) -> Fit:
-    """The consistent loss of Proposition B.3 on unanimous counts, (tables, n, n)."""
+    """The consistent loss of Proposition B.3 on unanimous counts, (tables, n, n).
+
+    Raises:
+        ValueError: counts or a ridge that are negative, huge or not finite.
+        ConvergenceError: no optimum was reached, as where the ridge is too small.
+    """
     unanimous = _counts(unanimous=unanimous)
     start = fit_agreement(unanimous, types, ridge).reward
     return _fit(integral_loss(unanimous, types), unanimous, ridge, start)
@@ -215,6 +244,10 @@ def fit_personalised(wins_by_type: Array, weights: ArrayLike, ridge: float = 0.1
         wins_by_type: Counts of :func:`win_counts_by_type`, shape (types, tables, n, n).
         weights: Probability of each type.
         ridge: Weight of the squared rewards of each type.
+
+    Raises:
+        ValueError: malformed arguments.
+        ConvergenceError: no optimum was reached.
     """
     tables = checks.counts("wins_by_type", wins_by_type, 4, MOST)
     w = checks.distribution("weights", weights, len(tables))

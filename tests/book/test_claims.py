@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = """
     01-preliminaries 02-heterogeneity 03-borda 04-drawbacks 05-surveys 06-anonymous 07-correction
     08-consistent 09-ring 10-language-models 11-disagreement 12-certificates 13-latent-types
-    14-comparison 15-discussion
+    14-comparison 15-discussion 16-people
 """
 ALL = claims.load()
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.md"))

@@ -129,3 +129,26 @@ def test_bad_input(world: World, answers: Answers) -> None:
     lone = np.arange(len(data))
     with pytest.warns(UserWarning, match="cannot be learned"):
         em_adapters(settings, data, preferred, lone, 2, folder=small, rounds=1, steps=1)
+
+
+def test_accumulated_batches_are_one(world: World, answers: Answers) -> None:
+    settings, data, held_out, small = world
+    _, who, preferred = answers
+
+    def moved(**changes: int) -> Any:
+        s = replace(settings, **changes)
+        fit = em_adapters(s, data, preferred, who, 1, folder=small, rounds=1, steps=2)
+        return fit.model.margins(held_out)
+
+    assert moved(batch=8, accumulate=4) == pytest.approx(moved(batch=32), abs=1e-4)
+
+
+def test_shared_tokens_are_counted_once(
+    world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, data, _, small = world
+    _, who, preferred = answers
+    count, calls = em.batches.shared_tokens, []
+    monkeypatch.setattr(em.batches, "shared_tokens", lambda d: calls.append(len(d)) or count(d))
+    em_adapters(settings, data, preferred, who, 2, folder=small, rounds=1, steps=3)
+    assert calls.count(len(data)) == 1

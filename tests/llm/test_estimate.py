@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -106,3 +107,60 @@ def test_command_names_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[s
     file.write_text("batch: 4096\ndevice: cpu\n")  # of the 8-billion model
     assert command.main([str(file), "--cell", "alignment-anonymous"]) == 2
     assert "needs about" in capsys.readouterr().err
+
+
+def test_llama_3_1_has_the_sizes_of_llama_3() -> None:
+    known = estimate.KNOWN
+    assert known["meta-llama/Llama-3.1-8B"] == known["meta-llama/Meta-Llama-3-8B"]
+    assert known["meta-llama/Llama-3.2-1B"].parameters == 1_235_814_400  # published
+
+
+def test_small_steps_take_as_long_as_their_launches() -> None:
+    """16,000 steps of the tiny model are no matter of seconds, on no device."""
+    s = Settings(model="tiny", layers=1, batch=2, presentations=32_000, precision="float32")
+    e = estimate.estimate(s)
+    assert (e.steps, e.launches) == (16_000, 1)
+    for device in estimate.DEVICES:
+        assert e.hours(device) * 3600 > 16_000 * 0.01
+    large = estimate.estimate(Settings(presentations=32_000))
+    assert large.hours("H100-80GB") * 3600 / large.steps > 0.034
+    two = estimate.estimate(Settings(presentations=32_000, accumulate=2))
+    assert two.launches == 2 * large.launches
+
+
+@pytest.mark.slow
+def test_estimate_against_measured_steps(tmp_path: Path) -> None:
+    """Within a factor of eight on whatever runs this: one core, other work beside it."""
+    import time
+
+    from hetlib.llm.runs.plan import Plan
+    from hetlib.llm.train.training import train
+
+    values = {"model": "tiny", "data": "synthetic", "train_pairs": 200, "held_out_pairs": 20}
+    more = {"limit": 48, "vocabulary": 96, "hidden": 32, "layers": 2, "intermediate": 64}
+    some = {"precision": "float32", "batch": 8, "pretrain_steps": 0, "device": "cpu"}
+    plan = Plan.from_mapping(values | more | some | {"folder": str(tmp_path), "evaluations": 1})
+    data, held_out = plan.load()
+    seconds = []
+    for shown in (16, 80, 800):  # the first call waits for imports
+        s = replace(plan.settings.cell("alignment-anonymous"), presentations=shown)
+        start = time.perf_counter()
+        train(s, data, held_out, tmp_path / str(shown))
+        seconds.append(time.perf_counter() - start)
+    step = (seconds[2] - seconds[1]) / 90
+    guess = estimate.estimate(s).hours("CPU core") * 3600 / 100
+    assert guess / 8 < step < 8 * guess
+
+
+def test_the_longest_batch_shares_nothing() -> None:
+    """Two texts of 512 tokens can differ from the first word of a short prompt on."""
+    one = estimate.estimate(Settings()).memory["activations"]
+    apart = estimate.estimate(Settings(shared_prompt=False)).memory["activations"]
+    assert one == apart
+
+
+def test_no_sharding_is_advised_on_a_cpu() -> None:
+    text = estimate.dry_run(Settings(batch=64))
+    (cpu,) = [line for line in text.splitlines() if "CPU core" in line]
+    assert "smaller batch" in cpu
+    assert "FSDP" not in cpu

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from hetlib.llm.model import models, pretrain
+from hetlib.llm.data.tokens import TokenPairs
+from hetlib.llm.model import models, pretrain, scoring
 from hetlib.llm.model.settings import Settings
 from hetlib.llm.runs import estimate
 from hetlib.llm.train import checkpoints, training
@@ -178,3 +180,61 @@ def test_no_pickle_in_the_room() -> None:
             "trust_remote_code=True",
         ):
             assert form not in file.read_text(), file
+
+
+FAMILIES: dict[str, Any] = {
+    "gpt2": GOOD["gpt2"],  # its Conv1D holds weights the other way round
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(
+        **HEADS, intermediate_size=32, num_attention_heads=2, max_position_embeddings=64, **END
+    ),
+    "qwen2": lambda: transformers.Qwen2Config(**SIZES, **END),
+    "llama": lambda: transformers.LlamaConfig(**SIZES, **END),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_two_steps_of_every_family(name: str, tmp_path: Path) -> None:
+    """Training moves adapters and nothing else."""
+    s = settings(made(tmp_path / "base", FAMILIES[name]()), batch=3, presentations=6, evaluations=1)
+    texts = [np.arange(1, n, dtype=np.int32) for n in (9, 14, 20, 26, 31, 37)]
+    half = TokenPairs([str(k) for k in range(6)], np.full(6, 4, np.int32), texts, texts[::-1])
+    before = load_file(tmp_path / "base" / "model.safetensors")
+    metrics = training.train(s, half, half, tmp_path / "run")
+    assert (metrics["steps"], metrics["processes"], metrics["global_batch"]) == (2, 1, 3)
+    found = load_file(tmp_path / "run" / checkpoints.WEIGHTS)
+    assert any((v != 0).any() for k, v in found.items() if "lora_B" in k)  # these start at zero
+    after = load_file(tmp_path / "base" / "model.safetensors")
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_attention_is_pinned(tmp_path: Path) -> None:
+    s = settings(llama(tmp_path))
+    base = models.load_base(s)
+    assert base.config._attn_implementation == models.ATTENTION
+    base.set_attn_implementation("eager")  # adds a mask of True and False
+    with pytest.raises(ValueError, match="scores our layout otherwise"):
+        models._check_layout(s, base)
+
+
+def test_memory_is_asked_of_ones_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what PyTorch keeps from an earlier run is given back before."""
+    calls: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda k: calls.append(k) or (7, 9))
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert models.free_memory("cuda") == 7
+    assert calls == ["empty", 3]
+
+
+def test_what_half_precision_costs() -> None:
+    """Logits rounded to bfloat16 before the log-softmax move a token by hundredths of a nat."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(400, 576), torch.randn(2000, 576) / 576**0.5
+    half = hidden.bfloat16(), weight.bfloat16()
+    target = torch.randint(2000, (400,))
+    rounded = scoring.token_log_probability(*half, target)
+    exact = scoring.token_log_probability(*(x.float() for x in half), target)
+    error = (rounded - exact).abs()
+    assert 0 < error.mean() < 0.01
+    assert error.max() < 2**-8 * 8  # half a unit in the last place of logits up to 8

@@ -73,3 +73,14 @@ def test_content_is_told_by_digests(tmp_path: Path) -> None:
     found = report.collect(Plan.from_mapping(VALUES | {"folder": str(tmp_path)}))
     assert found["cells"] == found["sweep"] == found["environment"] == {}
     assert found["content"]["train"] != found["content"]["held_out"]
+
+
+def test_another_number_of_pairs_a_step_is_refused(tmp_path: Path) -> None:
+    """Eight processes of two pairs are another experiment than one."""
+    entry = {"agreement": 0.5, "seed": 0, "processes": 8, "global_batch": 16}
+    values = {"model": "tiny", "batch": 2}
+    report.save(tmp_path / "r.json", values, {"reward-anonymous": [entry]})
+    with pytest.raises(ValueError, match=r"16 pairs a step on 8 processes; .* has 2"):
+        report.load(tmp_path / "r.json", values)
+    report.save(tmp_path / "s.json", values, {"reward-anonymous": [entry | {"global_batch": 2}]})
+    assert report.load(tmp_path / "s.json", values)

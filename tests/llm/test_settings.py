@@ -159,3 +159,28 @@ def test_what_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
     plan = Plan.from_mapping(PLAN | {"data": str(file), "train_pairs": None})
     with pytest.raises(ValueError, match=r"8 are trained on too.*set held_out_share"):
         plan.pairs()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labels": "given"}, r"labels is 'given', but cell .* has 'anonymous'; .* in Python"),
+        ({"loss": "integral"}, r"loss is 'integral', but cell 'reward-.*leave loss out, or name"),
+        ({"shift": True, "cells": ["alignment-anonymous-unshifted"]}, "a cell without that"),
+        ({"beta": 0.5, "cells": ["alignment-anonymous-frozen"]}, r"beta is 0\.5"),
+    ],
+)
+def test_a_cell_changes_no_setting_that_was_given(values: dict[str, Any], message: str) -> None:
+    cells = {"cells": ["reward-anonymous"]}
+    with pytest.raises(ValueError, match=message):
+        Plan.from_mapping(PLAN | cells | values)
+    Plan.from_mapping(PLAN | {"cells": ["reward-integral"], "loss": "integral"})
+
+
+def test_the_command_refuses_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    from hetlib.llm.__main__ import main
+
+    file = str(Path(__file__).parents[2] / "params" / "llm-tiny.yml")
+    chosen = ["--set", "labels=given", "--set", "cells=[reward-anonymous]"]
+    assert main([file, *chosen, "--dry-run"]) == 2
+    assert "labels is 'given', but cell" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import datetime
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +141,24 @@ def load(file: str | Path, values: Mapping[str, Any]) -> dict[str, Any] | None:
         values: The parameter file's entries; those in ``FREE`` are not compared.
 
     Raises:
-        ValueError: the file was made with other settings; it names each difference.
+        ValueError: the file was made with other settings or another number of pairs a step; it
+            names each difference.
     """
     wanted = {name: value for name, value in values.items() if name not in FREE}
     found = store.load_result(file, wanted)
-    return None if found is None else found["results"]
+    if found is None:
+        return None
+    plain: dict[str, Any] = {f.name: f.default for f in fields(Settings)} | wanted
+    step = plain["batch"] * plain["accumulate"]
+    for cell, rows in found["results"]["cells"].items():
+        for entry in rows:
+            if (got := entry.get("global_batch", step)) != step:
+                raise ValueError(
+                    f"{file}: {cell}, seed {entry.get('seed')} was trained with {got} pairs a step "
+                    f"on {entry.get('processes')} processes; the parameter file has {step}"
+                )
+    results: dict[str, Any] = found["results"]
+    return results
 
 
 def collect(plan: Plan) -> dict[str, Any]:
@@ -168,7 +182,8 @@ def collect(plan: Plan) -> dict[str, Any]:
     def one(s: Settings, path: Path) -> Row:
         metrics = read_metrics(path)
         more = {n: json.loads((path / f"{n}.json").read_text()) for n in ("times", "environment")}
-        return {"seed": s.seed, "tokens": metrics["tokens"]} | finished(s, held_out, metrics) | more
+        kept = {n: metrics[n] for n in ("tokens", "processes", "global_batch") if n in metrics}
+        return {"seed": s.seed} | kept | finished(s, held_out, metrics) | more
 
     def rows(runs: Sequence[Settings]) -> list[Row]:
         folders = [run_folder(s, data, held_out, plan.folder) for s in runs]

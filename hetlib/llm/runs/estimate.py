@@ -36,6 +36,11 @@ DEVICES: dict[str, tuple[float, float, float]] = {
 }
 
 
+#: Seconds that a step takes however small its products are: of each layer and micro-batch, for
+#: launching some hundred operations forward and backward, and of each step besides.
+LAUNCH = {"GPU": (1.5e-3, 1e-2), "CPU core": (3e-3, 1e-2)}
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Sizes of a Llama-like decoder.
@@ -80,6 +85,9 @@ class Architecture:
 
 #: Sizes by name, from the models' own config.json.
 KNOWN: dict[str, Architecture] = {
+    "meta-llama/Llama-3.1-8B": Architecture(4096, 32, 32, 8, 14336, 128256, False),
+    "meta-llama/Llama-3.2-1B": Architecture(2048, 16, 32, 8, 8192, 128256, True),
+    "meta-llama/Llama-3.2-3B": Architecture(3072, 28, 24, 8, 8192, 128256, True),
     "meta-llama/Meta-Llama-3-8B": Architecture(4096, 32, 32, 8, 14336, 128256, False),
     "HuggingFaceTB/SmolLM2-135M": Architecture(576, 30, 9, 3, 1536, 49152, True),
     "HuggingFaceTB/SmolLM2-360M": Architecture(960, 32, 15, 5, 2560, 49152, True),
@@ -169,6 +177,8 @@ class Estimate:
         tokens: Tokens read, padding left out.
         flops: Floating-point operations of the training steps.
         memory: Bytes on one device that holds everything, by part.
+        steps: Optimiser steps on one device.
+        launches: Layers run in a step, over its micro-batches and passes of its models.
     """
 
     parameters: int
@@ -177,6 +187,8 @@ class Estimate:
     tokens: int
     flops: float
     memory: dict[str, float]
+    steps: int
+    launches: int
 
     @property
     def total_memory(self) -> float:
@@ -184,9 +196,15 @@ class Estimate:
         return sum(self.memory.values())
 
     def hours(self, device: str, many: int = 1) -> float:
-        """Hours on so many of ``DEVICES``."""
+        """Hours on so many of ``DEVICES`` that share every batch.
+
+        Arithmetic at the device's share of its peak, but a step never takes less than it
+        takes to launch its operations.
+        """
         peak, _, share = DEVICES[device]
-        return self.flops / (peak * share * many) / 3600
+        layer, step = LAUNCH.get(device, LAUNCH["GPU"])
+        floor = self.steps * (step + layer * self.launches)
+        return max(self.flops / (peak * share), floor) / many / 3600
 
 
 def estimate(
@@ -228,7 +246,7 @@ def estimate(
 
     size = 2 if s.precision == "bf16" else 4
     trained = a.trained(s.rank, s.method == "reward")
-    most = min(s.limit * (2 - shared), 2 * s.limit) * s.batch  # the longest batch
+    most = 2 * s.limit * s.batch  # the longest batch: two texts that share hardly anything
     # kept for the backward pass: inputs and outputs of the matrices and norms of a layer
     kept = 10 * a.hidden + 4 * a.intermediate
     activations = size * most * (a.layers * (a.hidden if s.checkpointing else kept) + kept)
@@ -241,7 +259,11 @@ def estimate(
         "logits and their gradient": logits + states,
         "runtime": 1.5 * GIB if s.model != "tiny" else 0.3 * GIB,
     }
-    return Estimate(a.parameters, trained, shown, round(shown * row), flops, memory)
+    steps = shown // s.global_batch
+    launches = a.layers * s.accumulate * (2 if s.reference == "frozen" else 1)
+    return Estimate(
+        *(a.parameters, trained, shown, round(shown * row), flops, memory, steps, launches)
+    )
 
 
 def dry_run(settings: Settings, pairs: int = HH_PAIRS, mean_tokens: float | None = None) -> str:
@@ -271,7 +293,8 @@ def dry_run(settings: Settings, pairs: int = HH_PAIRS, mean_tokens: float | None
         "time, if the device reaches the share of its peak in hetlib.llm.runs.estimate.DEVICES"
     )
     for name, (_, size, _) in DEVICES.items():
-        fits = "" if e.total_memory <= size else "   does not fit on one: use FSDP"
+        advice = "a smaller batch or model" if name.startswith("CPU") else "use FSDP"
+        fits = "" if e.total_memory <= size else f"   does not fit on one: {advice}"
         lines.append(f"  {name:27s}{_span(e.hours(name))}{fits}")
     return "\n".join(lines)
 
@@ -302,5 +325,5 @@ def check_memory(settings: Settings, available: float, processes: int = 1) -> No
         raise ValueError(
             f"model {settings.model!r} needs about {need / GIB:.1f} GiB ({parts}) and "
             f"{available / GIB:.1f} GiB are free; a smaller batch with accumulate, "
-            "checkpointing: true, precision: bf16 or FSDP over several devices needs less"
+            "checkpointing: true, precision: bf16 or, on GPUs, FSDP over several needs less"
         )

@@ -16,7 +16,7 @@ from typing import Any
 from hetlib.llm.data.pairs import Pair, both_sides, read_pairs, sample, split_by_prompt
 from hetlib.llm.data.synthetic import dialogues
 from hetlib.llm.data.tokens import TokenPairs, tokenise
-from hetlib.llm.model.settings import SETTINGS, Settings, check_names
+from hetlib.llm.model.settings import DECIDED, SETTINGS, Settings, check_names
 
 #: Names that only the chapter uses.
 CHAPTER = ("profile", "seed", "results", "run", "quick", "full")
@@ -40,6 +40,23 @@ def changes_of(texts: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"--set {text!r} needs the form NAME=VALUE")
         changes[name] = yaml.safe_load(value)
     return changes
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The content of a parameter file.
+
+    Raises:
+        ValueError: no such file, or no mapping in it.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; params/ holds parameter files")
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold names and values, one a line")
+    return values
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,7 @@ class Plan:
         workers: Processes side by side.
         folder: Where runs are kept.
         settings: What all runs share.
+        given: Settings that were given by name; no cell may change one of them.
     """
 
     data: str | Sequence[str] = "hub:Anthropic/hh-rlhf"
@@ -91,6 +109,7 @@ class Plan:
     workers: int = 1
     folder: str = "_build/llm"
     settings: Settings = field(default_factory=Settings)
+    given: frozenset[str] = frozenset()
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Plan:
@@ -99,12 +118,13 @@ class Plan:
         Raises:
             ValueError: an unknown name, or a value that is not allowed.
         """
-        own = [f.name for f in fields(cls) if f.name != "settings"]
+        own = [f.name for f in fields(cls) if f.name not in ("settings", "given")]
         check_names(values, [*own, *SETTINGS, *CHAPTER])
         settings = {k: v for k, v in values.items() if k in SETTINGS and k != "seed"}
         plan = cls(
             **{k: v for k, v in values.items() if k in own},
             settings=Settings.from_mapping(settings),
+            given=frozenset(settings),
         )
         plan._check()
         plan.runs()  # so that a misspelt cell is found before anything is loaded
@@ -165,20 +185,33 @@ class Plan:
         Raises:
             ValueError: no such file, no mapping in it, or what :meth:`from_mapping` raises.
         """
-        import yaml
-
-        path = Path(path)
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; params/ holds parameter files")
-        values = yaml.safe_load(path.read_text())
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} must hold names and values, one a line")
-        return cls.from_mapping(values | dict(changes or {}))
+        return cls.from_mapping(read_values(path) | dict(changes or {}))
 
     def runs(self) -> list[Settings]:
-        """The settings of every run, cell by cell, then what the sweep has besides."""
+        """The settings of every run, cell by cell, then what the sweep has besides.
+
+        Raises:
+            ValueError: an unknown cell, or one that would change a setting given by name.
+        """
+        for cell in (*self.cells, *self.rate_cells):
+            self._keeps(cell)
         runs = [self.settings.cell(cell, seed) for cell in self.cells for seed in self.seeds]
         return list(dict.fromkeys(runs + [s for tried in self.sweep().values() for s in tried]))
+
+    def _keeps(self, cell: str) -> None:
+        """Refuse a cell that silently overrides what was asked for."""
+        made = self.settings.cell(cell)
+        for name in sorted(self.given):
+            asked, got = getattr(self.settings, name), getattr(made, name)
+            if asked != got:
+                advice = (
+                    'labels that are "given" come with data made in Python (TokenPairs.chance)'
+                    if asked == "given"
+                    else f"leave {name} out, or name the cell that has it"
+                    if name in DECIDED
+                    else f"leave {name} out, or take a cell without that variant"
+                )
+                raise ValueError(f"{name} is {asked!r}, but cell {cell!r} has {got!r}; {advice}")
 
     def sweep(self) -> dict[str, list[Settings]]:
         """The settings of each cell at each of the learning rates."""

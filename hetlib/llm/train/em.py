@@ -57,6 +57,7 @@ class AdapterTypes:
         self.names = ["default", *(f"type-{k}" for k in range(1, types))]
         for name in self.names[1:]:
             adapted.add_adapter(name, adapted.peft_config["default"])
+        self._shared: tuple[TokenPairs | None, NDArray[np.int64] | None] = (None, None)
 
     def choose(self, k: int) -> None:
         """Make type k the one that scores and trains."""
@@ -110,7 +111,9 @@ class AdapterTypes:
     def score(self, data: TokenPairs, pairs: NDArray[np.int64]) -> Tensor:
         """Margins of some pairs under the chosen type, without the reference, shape (pairs,)."""
         s = self.settings
-        shared = batches.shared_tokens(data) if s.shared_prompt else None
+        if s.shared_prompt and self._shared[0] is not data:  # of all pairs: once, not a batch
+            self._shared = (data, batches.shared_tokens(data))
+        shared = self._shared[1] if s.shared_prompt else None
         hidden = self.scorer.config.hidden_size
         batch = batches.collate(data, pairs, shared, s.shift, s.prompt_tokens, hidden=hidden)
         where = self.scorer.adapted.device
@@ -252,13 +255,14 @@ def _improve(
     optimiser = torch.optim.AdamW(model.parameters(k), lr=rate, weight_decay=s.weight_decay)
     size = min(s.global_batch, len(data))
     for _ in range(steps):
-        pairs = rng.choice(len(data), size=size, replace=False)
-        h = model.score(data, pairs)
-        h = h - torch.as_tensor(base[pairs], dtype=h.dtype, device=h.device)
-        sign = torch.as_tensor(2.0 * labels[pairs] - 1, dtype=h.dtype, device=h.device)
-        share = torch.as_tensor(weight[pairs], dtype=h.dtype, device=h.device)
-        loss = -(share * logsigmoid(sign * h)).mean()
+        chosen = rng.choice(len(data), size=size, replace=False)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        for pairs in np.array_split(chosen, min(s.accumulate, size)):
+            h = model.score(data, pairs)
+            h = h - torch.as_tensor(base[pairs], dtype=h.dtype, device=h.device)
+            sign = torch.as_tensor(2.0 * labels[pairs] - 1, dtype=h.dtype, device=h.device)
+            share = torch.as_tensor(weight[pairs], dtype=h.dtype, device=h.device)
+            loss = -(share * logsigmoid(sign * h)).sum() / size
+            loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(k), s.max_grad_norm)
         optimiser.step()

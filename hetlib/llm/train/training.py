@@ -52,7 +52,8 @@ def train(
     Returns:
         The content of metrics.json, which is ``agreement`` with the true average reward on
         held-out pairs and its 95 % interval from ``low`` to ``high``, ``steps``,
-        ``presentations``, ``tokens`` read, and ``curve``, a list of measurements by step.
+        ``presentations``, ``tokens`` read, ``processes``, ``global_batch``, the pairs of a step
+        over all of them, and ``curve``, a list of measurements by step.
 
     Raises:
         ValueError: unusable settings or data, a model that cannot be loaded, or a folder that
@@ -114,6 +115,8 @@ def train(
         "steps": shown.steps,
         "presentations": int(shown.steps * settings.global_batch * args.world_size),
         "tokens": shown.tokens,
+        "processes": args.world_size,
+        "global_batch": settings.global_batch * args.world_size,
         "curve": curve(trainer.state.log_history),
     }
     trainer.save_model(str(folder))

@@ -1,0 +1,416 @@
+"""The audit of a table of labels: what was read, what differs, what follows, what to collect.
+
+Each function returns sentences or numbers that rest on the labels alone; the page
+``book/audit.md`` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import expit, logit, xlogy
+from scipy.stats import chi2, norm
+
+import hetlib
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import TIE
+from hetlib.linked.bounds import bounds_from_counts
+from hetlib.people.models import Answers, Diagnosis, Fit, careless_interval, position_interval
+from hetlib.people.repeats import pair_moments
+from hetlib.people.tables import PeopleLabels, graph
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def by_person_and_pair(labels: PeopleLabels) -> dict[tuple[int, int], dict[int, list[float]]]:
+    """Labels of each person on each pair: 1 where the lower-numbered item won, a tie ½."""
+    out: dict[tuple[int, int], dict[int, list[float]]] = {}
+    for who, a, b, vote in zip(labels.who, labels.first, labels.second, labels.votes, strict=True):
+        low = 0.5 if vote == TIE else float((vote == 0) == (a < b))
+        pair = (int(min(a, b)), int(max(a, b)))
+        out.setdefault(pair, {}).setdefault(int(who), []).append(low)
+    return out
+
+
+def overview(labels: PeopleLabels) -> list[str]:
+    """How many annotators, labels, items, repeats; and what was met on reading."""
+    each = np.bincount(labels.who, minlength=len(labels.annotators))
+    told = by_person_and_pair(labels)
+    cells = [n for people in told.values() for n in map(len, people.values())]
+    twice = sum(n >= 2 for n in cells)
+    ties = float((labels.votes == TIE).mean())
+    n = len(labels.items)
+    out = [
+        f"{_number(len(labels), 'label')} by {_number(len(labels.annotators), 'annotator')} "
+        f"between {_number(n, 'item')}; from {each.min()} to {each.max()} labels an annotator, "
+        f"half of them at least {np.median(each):.0f}.",
+        f"{len(told)} of {n * (n - 1) // 2} pairs occur. In {twice:,} cases an annotator labelled "
+        "the same pair of items at least twice"
+        + (" (on any prompts)." if labels.prompt.any() else "."),
+    ]
+    if ties:
+        out.append(f"{100 * ties:.0f} % of the labels are ties.")
+    out += [f"{note}." for note in labels.notes]
+    return out
+
+
+def turned(labels: PeopleLabels) -> tuple[int, int]:
+    """Where one person judged a pair, with the same prompt, in both orders: how often it turned.
+
+    Returns:
+        Cases in which a different item won, and cases, ties left out.
+    """
+    seen: dict[tuple[int, ...], dict[bool, set[int]]] = {}
+    for k in np.flatnonzero(labels.votes != TIE):
+        a, b = int(labels.first[k]), int(labels.second[k])
+        winner = a if labels.votes[k] == 0 else b
+        key = int(labels.who[k]), min(a, b), max(a, b), int(labels.prompt[k])
+        seen.setdefault(key, {}).setdefault(a < b, set()).add(winner)
+    both = [v for v in seen.values() if len(v) == 2 and all(len(w) == 1 for w in v.values())]
+    return sum(v[True] != v[False] for v in both), len(both)
+
+
+@dataclass(frozen=True)
+class CycleTest:
+    """Whether pooled labels fit one table of rewards.
+
+    Attributes:
+        deviance: Of the Bradley-Terry fit against free pairs.
+        degrees: Pairs that occur, less the rewards.
+        p: By the chi-squared law; NaN without degrees of freedom.
+    """
+
+    deviance: float
+    degrees: int
+    p: float
+
+
+def cycle_test(labels: PeopleLabels) -> CycleTest:
+    """Test of Bradley and Terry on the pooled labels of the comparable items.
+
+    It treats labels as independent, and ties as half a win each way, which makes it cautious.
+    A population of several types can pass it, and one with position effects fail.
+    """
+    wins = labels.only(graph(labels.wins()).comparable).wins()
+    r = hetlib.bradley_terry(wins)
+    n = wins + wins.T
+    p = expit(r[:, None] - r[None, :])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(n > 0, wins / n, 0.5)
+    deviance = float(2 * (xlogy(wins, share) - xlogy(wins, p)).sum())
+    degrees = int((np.triu(n, 1) > 0).sum()) - (len(wins) - 1)
+    return CycleTest(deviance, degrees, float(chi2.sf(deviance, degrees)) if degrees else np.nan)
+
+
+def findings(found: Diagnosis, data: Answers) -> list[str]:
+    """What differs between these people, in sentences, with how sure it is."""
+    model, out = found.model, list[str]()
+    if not data.ordered:
+        out.append("These data do not say what was shown first: no effect of position is asked.")
+    elif "position" in found.needed:
+        low, high = position_interval(model, data)
+        out.append(
+            f"Being shown first adds {model.position:.2f} in log odds (95 % interval {low:.2f} to "
+            f"{high:.2f}): an effect of position, which is no taste. The rewards below are with "
+            "it taken out." + balance(data, model)
+        )
+    else:
+        with_position = next((f for f in found.fits.values() if f.kind.position), None)
+        if with_position is not None:
+            low, high = position_interval(with_position, data)
+            least = (norm.ppf(1 - found.level / 8) + norm.ppf(0.8)) * (high - low) / 3.92
+            out.append(
+                f"No effect of position was found; one of about {least:.2f} in log odds or more "
+                "would have been, four times in five."
+            )
+    strength = (
+        f"how strongly people feel differs (standard deviation {model.sigma:.2f} of the logarithm "
+        "of the strength). Everybody's order is the same up to types, so that DPO's order is "
+        "right where there is one taste, and its margins are too small"
+    )
+    coins = (
+        f"about {100 * model.careless:.0f} % of the people answer as if by coin. The average over "
+        "people counts them as people with zero rewards; without them it is "
+        f"{1 / max(1 - model.careless, 1e-9):.2f} times as large, in the same order"
+    )
+    if "strengths" in found.needed:
+        out.append(strength[0].upper() + strength[1:] + ".")
+    if "carelessness" in found.needed:
+        low, high = careless_interval(model, data)
+        share = f"95 % interval of the share {low:.2f} to {high:.2f}"
+        out.append(f"{coins[0].upper()}{coins[1:]} ({share}).")
+    if "reliability" in found.needed:
+        out.append(
+            "People are not equally reliable, but these data cannot tell strengths that differ "
+            "from people who answer by coin. More labels a person would: the two differ in the "
+            "few people whose labels are pure chance."
+        )
+    if data.ties != "half" and data.tie.sum() and set(found.needed) - {"position"}:
+        out.append(
+            "This model of ties has one parameter for everybody: people who call more or fewer "
+            "ties than others look to it as if they felt less or more strongly, or were of "
+            "another type. Compare the audit with ties dropped, or as half a win each."
+        )
+    if data.ties == "half" and data.tie.sum() > 0.1 * data.labels:
+        out.append(
+            "Ties as half a win each make answers look steadier than choices do, so that strengths "
+            "and carelessness are harder to see. Compare the audit with ties dropped."
+        )
+    if not {"strengths", "carelessness", "reliability"} & set(found.needed):
+        out.append("No difference in how strongly or how carefully people answer was found.")
+    if "types" in found.needed:
+        pooled = found.fits.get("one taste")
+        average = model.average_reward
+        flat = np.ptp(average) < 0.35 * np.ptp(model.rewards, axis=1).max()
+        parts = ", ".join(f"{100 * m:.0f} %" for m in model.masses)
+        out.append(
+            f"People differ in taste: {model.kind.types} types ({parts}) are needed beyond "
+            "position, strengths and carelessness."
+            + (
+                " Their average is nearly flat, and DPO on the pooled labels is flat for that "
+                "reason, not because nobody prefers anything."
+                if flat and pooled is not None and np.ptp(pooled.rewards) < np.ptp(model.rewards)
+                else ""
+            )
+        )
+    else:
+        out.append("No types with a taste of their own were found.")
+    return out
+
+
+def balance(data: Answers, model: Fit) -> str:
+    """Whether orders are balanced, and what the position effect would do if they were not."""
+    total = np.asarray((data.first + data.second + data.tie).sum(axis=0)).ravel()
+    shown: Counter[tuple[float, ...]] = Counter()
+    for row, n in zip(data.design, total, strict=True):
+        shown[tuple(row)] += n
+    shares = [
+        (n / (n + shown[tuple(-x for x in row)]), n + shown[tuple(-x for x in row)])
+        for row, n in shown.items()
+    ]
+    worst, count = max(shares, key=lambda s: abs(s[0] - 0.5) * np.sqrt(s[1]))
+    even = abs(worst - 0.5) < 3 * 0.5 / np.sqrt(count)
+    rewards = model.masses @ model.rewards
+    gaps = np.abs(np.diff(np.sort(rewards)))
+    close = int((gaps < abs(model.position)).sum())
+    more = (
+        f" Were one response of a pair always shown second, it would need a lead of "
+        f"{abs(model.position):.2f} to win half the votes: {close} of {len(gaps)} neighbours in "
+        "the order are closer."
+    )
+    return (
+        " Shown orders are balanced here, so that it shrinks margins and turns no pair." + more
+        if even
+        else " Shown orders are not balanced here: pooled labels carry the effect." + more
+    )
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What DPO on the pooled labels would follow.
+
+    Attributes:
+        items: Names of the comparable items, best first.
+        rewards: DPO's induced rewards under a uniform sampling, in this order.
+        change: Total variation by which sampling must move before the order turns; inf if never.
+        turned: Names of the two that change places first, or None.
+        missing: Pairs among these that nobody compared; their probability is the fit's.
+    """
+
+    items: tuple[str, ...]
+    rewards: Array
+    change: float
+    turned: tuple[str, str] | None
+    missing: int
+
+
+def followed(labels: PeopleLabels) -> Followed:
+    """DPO's exact optimum on the comparable items, and how little turns its order."""
+    some = labels.only(graph(labels.wins()).comparable)
+    wins = some.wins()
+    fitted = hetlib.bradley_terry(wins)
+    n = wins + wins.T
+    P = np.where(n > 0, wins / np.where(n > 0, n, 1), expit(fitted[:, None] - fitted[None, :]))
+    np.fill_diagonal(P, 0.5)
+    # Borda is DPO's order; a pair that somebody always won has no finite logit but a fine optimum
+    r = hetlib.borda.optima.dpo_reward(P)
+    order = np.argsort(-r)
+    change = hetlib.ranking_change(P)
+    off = np.triu(np.ones_like(n), 1) > 0
+    return Followed(
+        tuple(some.items[k] for k in order),
+        r[order],
+        np.inf if change is None else change.tv,
+        None if change is None else (some.items[change.pair[0]], some.items[change.pair[1]]),
+        int((n[off] == 0).sum()),
+    )
+
+
+@dataclass(frozen=True)
+class PairCertificate:
+    """What is certain about one pair on average, with confidence.
+
+    Attributes:
+        first: Name.
+        second: Name.
+        labels: Labels of each person that were used, 1 or 2.
+        people: People who gave so many.
+        lower: Least average reward difference, first less second; NaN where no population with
+            so small a bound answers like this.
+        upper: Greatest.
+    """
+
+    first: str
+    second: str
+    labels: int
+    people: int
+    lower: float
+    upper: float
+
+    @property
+    def certain(self) -> bool:
+        """Whether the sign is certain."""
+        return bool(self.lower > 0 or self.upper < 0)
+
+
+def certain(
+    labels: PeopleLabels, reward_bound: float, level: float = 0.95
+) -> list[PairCertificate]:
+    """Certificates for every pair, from one or two labels of each person, all together.
+
+    Ties are left out here: the moments are of choices. Of a person's labels on a pair the
+    first one or two are used. Where more labels a person narrow the interval, two are shown.
+
+    Args:
+        labels: What was read.
+        reward_bound: B, the largest difference of rewards that a person may have.
+        level: Confidence that all intervals hold.
+    """
+    checks.positive("reward_bound", reward_bound)
+    told = by_person_and_pair(labels)
+    out = []
+    for (a, b), people in sorted(told.items()):
+        clear = [[x for x in votes if x != 0.5] for votes in people.values()]
+        best: PairCertificate | None = None
+        for m in (1, 2):
+            used = [votes[:m] for votes in clear if len(votes) >= m]
+            if not used:
+                continue
+            counts = np.bincount([int(sum(votes)) for votes in used], minlength=m + 1)
+            try:
+                found = bounds_from_counts(counts, reward_bound, level, 2 * len(told))
+                low, high = found.lower, found.upper
+            except ValueError:  # refuted
+                low = high = np.nan
+            new = PairCertificate(labels.items[a], labels.items[b], m, len(used), low, high)
+            if best is None or new.upper - new.lower < best.upper - best.lower:
+                best = new
+        if best is not None:
+            out.append(best)
+    return out
+
+
+def method(found: Diagnosis, labels: PeopleLabels) -> str:
+    """Which methods of chapter 14 the data allow, and which of them there is a reason for."""
+    each = np.bincount(labels.who, minlength=len(labels.annotators))
+    linked = any(len(v) > 1 for p in by_person_and_pair(labels).values() for v in p.values())
+    named = bool(labels.types) and len(set(labels.types)) > 1
+    can = ["DPO"]
+    if linked:
+        can.append("first-order correction (a person's labels on the same pair)")
+    if np.median(each) >= 2:
+        can.append("EM over latent types (several labels a person)")
+    if named:
+        can.append("consistent losses by named type, where types label the same pairs")
+    if "types" not in found.needed:
+        why = "there is no sign of types, so that DPO's order has no reason to be wrong"
+    elif named:
+        why = "types are there and named, so that their labels should be used"
+    elif np.median(each) >= 10:
+        why = "types are there and each person gave many labels: EM over latent types"
+    else:
+        why = "types are there; with few labels a person prefer the correction to EM"
+    return f"These data allow {'; '.join(can)}. Of these: {why}."
+
+
+def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list[str]:
+    """What to collect next, in numbers."""
+    out = []
+    met = graph(labels.wins())
+    if len(met.groups) > 1:
+        a, b = met.groups[0][0], met.groups[1][0]
+        out.append(
+            f"Compare {labels.items[b]} with {labels.items[a]}, or others of their groups: "
+            "without one such comparison their rewards have no common scale."
+        )
+    for k in met.never_lost[:3]:
+        out.append(
+            f"{labels.items[k]} never lost: until it does, its reward is infinite; pair it with "
+            "the best of the others."
+        )
+    told = by_person_and_pair(labels)
+    z = norm.ppf((1 + level) / 2)
+    order = followed(labels).items
+    for one, other in pairwise(order[:3]):
+        pair = sorted((labels.items.index(one), labels.items.index(other)))
+        votes = [x for v in told.get((pair[0], pair[1]), {}).values() for x in v]
+        share = float(np.mean(votes)) if votes else 0.5
+        margin = abs(float(logit(np.clip(share, 0.01, 0.99))))
+        if not votes:
+            out.append(f"Nobody compared {one} with {other}, neighbours at the top of the order.")
+            continue
+        need = int(np.ceil((z / max(margin, 0.05)) ** 2 / max(share * (1 - share), 0.01)))
+        if need > len(votes):
+            out.append(
+                f"{one} and {other} are close: {len(votes)} labels are there, about {need:,} are "
+                "needed for the sign of DPO's margin."
+            )
+    linked = {
+        pair: [v for v in people.values() if len(v) >= 2 and 0.5 not in v[:2]]
+        for pair, people in told.items()
+    }
+    most = max(linked, key=lambda pair: len(linked[pair]))
+    counts = np.bincount([int(sum(v[:2])) for v in linked[most]], minlength=3)[:3]
+    one_name, other_name = (labels.items[k] for k in most)
+    if counts.sum() < 2:
+        out.append(
+            "No two people labelled the same pair twice without a tie. Ask 100 people twice "
+            "about one close pair: the variance of their choice probabilities is then known to "
+            "about ± 0.05 (95 %)."
+        )
+    else:
+        moments = pair_moments(counts)
+        wanted = max(abs(moments.variance) / 2, 0.02)
+        need = int(np.ceil(moments.people * (moments.variance_error / wanted) ** 2))
+        out.append(
+            f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: "
+            f"variance of the choice probability {moments.variance:.3f} ± "
+            f"{moments.variance_error:.3f}."
+            + (
+                f" About {need:,} people would make that ± {wanted:.3f}."
+                if need > moments.people
+                else " That is known well enough."
+            )
+        )
+    each = np.bincount(labels.who)
+    if "reliability" in found.needed:
+        out.append(
+            f"To tell strengths from carelessness, ask some people more than the present "
+            f"{np.median(each):.0f} labels each; four times as many is a first step."
+        )
+    pairs = set(zip(labels.first.tolist(), labels.second.tolist(), strict=True))
+    one_way = sum((b, a) not in pairs for a, b in pairs)
+    if labels.ordered and one_way:
+        out.append(
+            f"{one_way} pairs were shown in one order only: show both, or position and reward "
+            "are told apart by the model alone."
+        )
+    if len(labels.annotators) < 30:
+        out.append("Fewer than 30 people: types and carelessness are hardly to be seen.")
+    return out

@@ -1,0 +1,749 @@
+"""What differs between people: one likelihood for taste, position, strength and carelessness.
+
+logit Pr(first chosen) = s_u · x'θ_k + b, where x is the difference of the two items (or of
+their features), θ_k the rewards of the person's type, s_u how strongly the person feels, and b
+the effect of being shown first. A careless person answers by coin. People's classes are not
+known: the likelihood of a person is a mixture, as in :mod:`hetlib.mixture`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+from scipy.special import expit, log_expit
+
+from hetlib import checks
+from hetlib.checks import Array
+from hetlib.core.labels import TIE, Indices
+from hetlib.mixture.em import responsibilities
+from hetlib.people.tables import PeopleLabels, graph
+
+#: How a tie is treated: half a win each, or by the model of Davidson or of Rao and Kupper.
+TIE_MODELS = ("half", "davidson", "rao-kupper")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which differences a model has."""
+
+    position: bool = False
+    strengths: bool = False
+    careless: bool = False
+    types: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the number of types."""
+        if checks.whole("types", self.types) < 1:
+            raise ValueError(f"types is {self.types}; at least 1 is needed")
+
+    def __str__(self) -> str:
+        parts = [n for n in ("position", "strengths", "careless") if getattr(self, n)]
+        taste = "one taste" if self.types == 1 else f"{self.types} tastes"
+        return " + ".join([taste, *("carelessness" if p == "careless" else p for p in parts)])
+
+
+#: The nested models, each with one difference more than the one before.
+LADDER = (
+    Kind(),
+    Kind(position=True),
+    Kind(position=True, strengths=True),
+    Kind(position=True, strengths=True, careless=True),
+    Kind(position=True, strengths=True, careless=True, types=2),
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Labels as counts by person and shown pair, in the form that the likelihood needs.
+
+    Attributes:
+        design: Difference of features, first less second, shape (shown pairs, features).
+        first: How often each person chose the first, sparse, shape (people, shown pairs).
+        second: Likewise the second.
+        tie: Likewise neither.
+        items: Names of the features: of the items, if rewards are a table.
+        ties: How ties are treated.
+        ordered: Whether the order of a pair is the order shown.
+        left_out: Why items, if any, are not estimated.
+    """
+
+    design: Array
+    first: csr_matrix
+    second: csr_matrix
+    tie: csr_matrix
+    items: tuple[str, ...]
+    ties: str = "half"
+    ordered: bool = True
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return int(self.first.shape[0])
+
+    @property
+    def labels(self) -> float:
+        """Number of labels."""
+        return float(self.first.sum() + self.second.sum() + self.tie.sum())
+
+    def take(self, people: ArrayLike) -> Answers:
+        """Some of the people."""
+        index = np.asarray(people)
+        return replace(
+            self, first=self.first[index], second=self.second[index], tie=self.tie[index]
+        )
+
+
+def answers(labels: PeopleLabels, ties: str = "half", features: ArrayLike | None = None) -> Answers:
+    """Count labels by person and shown pair.
+
+    Rewards are a table by item, of the items that are comparable without a prior (the others
+    are named in ``left_out``); or linear in features of the two responses of each row, for
+    data in which every pair is new.
+
+    Args:
+        labels: What was read.
+        ties: One of :data:`TIE_MODELS`.
+        features: Difference of the features of the first and the second response in each row,
+            shape (rows, features); None for a table of rewards.
+
+    Raises:
+        ValueError: an unknown treatment of ties; features of another shape, or constant ones;
+            or no two items that each lost to the other, directly or through others.
+    """
+    if ties not in TIE_MODELS:
+        raise ValueError(f"ties is {ties!r}; it must be one of {', '.join(TIE_MODELS)}")
+    left_out: tuple[str, ...] = ()
+    if features is None:
+        met = graph(labels.wins())
+        left_out = tuple(met.sentences(labels.items))
+        if not met.comparable:
+            raise ValueError(
+                "no two items are comparable: " + ("; ".join(left_out) or "nobody met anybody")
+            )
+        labels = labels.only(met.comparable)
+        pair, row = np.unique(
+            np.stack([labels.first, labels.second], axis=1), axis=0, return_inverse=True
+        )
+        unit = np.eye(len(labels.items))
+        design, names = unit[pair[:, 0]] - unit[pair[:, 1]], labels.items
+    else:
+        table = checks.array("features", features, 2)
+        if len(table) != len(labels):
+            raise ValueError(f"features has {len(table)} rows; there are {len(labels)} labels")
+        if (table == 0).all(axis=0).any():
+            k = int((table == 0).all(axis=0).argmax())
+            raise ValueError(f"features[:, {k}] is 0 in all rows: both responses are always equal")
+        design, row = np.unique(table, axis=0, return_inverse=True)
+        names = tuple(f"feature {k}" for k in range(table.shape[1]))
+    shape = (len(labels.annotators), len(design))
+
+    def count(vote: int) -> csr_matrix:
+        rows = labels.votes == vote
+        entry = (labels.weight[rows], (labels.who[rows], row.reshape(-1)[rows]))
+        return csr_matrix(entry, shape)
+
+    return Answers(design, count(0), count(1), count(TIE), names, ties, labels.ordered, left_out)
+
+
+def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
+    """Log-probabilities of first, second and tie, and their slopes in eta; (3, ...) each.
+
+    ``tie`` is the logarithm of Davidson's nu, or of Rao and Kupper's threshold.
+    """
+    if ties == "half":
+        p = expit(eta)
+        logs = np.stack([log_expit(eta), log_expit(-eta), (log_expit(eta) + log_expit(-eta)) / 2])
+        return logs, np.stack([1 - p, -p, 0.5 - p])
+    if ties == "davidson":
+        table = np.stack([eta / 2, -eta / 2, np.full_like(eta, tie)])
+        logs = table - np.logaddexp(np.logaddexp(table[0], table[1]), table[2])
+        p = np.exp(logs)
+        mean = (p[0] - p[1]) / 2
+        return logs, np.stack([0.5 - mean, -0.5 - mean, -mean])
+    t = np.exp(tie)
+    up, down = expit(eta - t), expit(-eta - t)
+    # both ways: 1 - up - down = up · down · (exp(2t) - 1)
+    logs = np.stack([log_expit(eta - t), log_expit(-eta - t)])
+    logs = np.concatenate([logs, (logs.sum(axis=0) + np.log(np.expm1(2 * t)))[None]])
+    return logs, np.stack([1 - up, down - 1, down - up])
+
+
+def _tie_slopes(eta: Array, tie: float, ties: str) -> Array:
+    """Slopes of the three log-probabilities in the parameter of ties, by central differences."""
+    step = 1e-5
+    high, low = (_outcomes(eta, tie + d, ties)[0] for d in (step, -step))
+    return np.asarray((high - low) / (2 * step))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model.
+
+    Attributes:
+        kind: Its differences.
+        rewards: Rewards, or weights of the features, by type; (types, items).
+        masses: Masses of the types among those who are not careless, shape (types,).
+        position: Effect of being shown first, in log odds.
+        sigma: Standard deviation of the logarithm of the strengths; their median is 1.
+        careless: Share of people who answer by coin.
+        tie: Parameter of the model of ties.
+        log_likelihood: Of all people, without the penalty.
+        items: Names.
+        objective: Penalised log-likelihood, which is what nested models are compared by.
+    """
+
+    kind: Kind
+    rewards: Array
+    masses: Array
+    position: float
+    sigma: float
+    careless: float
+    tie: float
+    log_likelihood: float
+    items: tuple[str, ...]
+    objective: float
+    _theta: Array = field(repr=False)
+
+    @property
+    def mean_strength(self) -> float:
+        """Mean over people of what multiplies the rewards, the careless counted as zero."""
+        return float((1 - self.careless) * np.exp(self.sigma**2 / 2))
+
+    @property
+    def average_reward(self) -> Array:
+        """The paper's average over people: types by mass, strengths, the careless as zero."""
+        return np.asarray(self.mean_strength * (self.masses @ self.rewards))
+
+
+#: Nodes and weights of a standard normal for the strengths (Gauss and Hermite).
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+def _unpack(theta: Array, kind: Kind, features: int, ties: str) -> dict[str, Any]:
+    K = kind.types
+    out: dict[str, Any] = {"r": theta[: K * features].reshape(K, features)}
+    rest = list(theta[K * features :])
+    out["b"] = rest.pop(0) if kind.position else 0.0
+    out["sigma"] = rest.pop(0) if kind.strengths else 0.0
+    out["c"] = rest.pop(0) if kind.careless else -np.inf
+    out["tie"] = rest.pop(0) if ties != "half" else 0.0
+    out["mass"] = np.append(rest, 0.0) if K > 1 else np.zeros(1)
+    return out
+
+
+def _classes(p: dict[str, Any], kind: Kind) -> tuple[Array, Array]:
+    """Strength nodes, and masses of the classes: types by node, then the careless."""
+    nodes, weights = (_NODES, _WEIGHTS) if kind.strengths else (np.zeros(1), np.ones(1))
+    mass = np.exp(p["mass"] - p["mass"].max())
+    mass = mass / mass.sum()
+    share = float(expit(p["c"]))
+    table = (1 - share) * np.outer(mass, weights).ravel()
+    return nodes, np.append(table, share) if kind.careless else table
+
+
+#: Counts of first, second and tie, as (outcome, table, its transpose); empty ones left out.
+_Tables = list[tuple[int, Any, Any]]
+
+
+def _tables(data: Answers) -> _Tables:
+    """The counts as the likelihood multiplies by them: plain arrays unless they are large."""
+    out: _Tables = []
+    for k, m in enumerate((data.first, data.second, data.tie)):
+        if m.nnz:
+            table = m.toarray() if m.shape[0] * m.shape[1] <= 1_000_000 else m
+            out.append((k, table, table.T if isinstance(table, np.ndarray) else m.T.tocsr()))
+    return out
+
+
+def _log_probability(
+    p: dict[str, Any], data: Answers, kind: Kind, tables: _Tables | None = None
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Of each person's answers by class; with the margins, outcomes and slopes by class."""
+    nodes, masses = _classes(p, kind)
+    strength = np.exp(p["sigma"] * nodes)
+    margin = p["r"] @ data.design.T
+    eta = (strength[None, :, None] * margin[:, None, :]).reshape(-1, len(data.design)) + p["b"]
+    if kind.careless:
+        eta = np.vstack([eta, np.zeros(eta.shape[1])])
+    logs, slopes = _outcomes(eta, p["tie"], data.ties)
+    out = np.zeros((data.people, len(eta)))
+    for k, table, _ in _tables(data) if tables is None else tables:
+        out += table @ logs[k].T
+    return out, masses, eta, slopes, strength
+
+
+def _objective(
+    theta: Array, data: Answers, kind: Kind, ridge: float, tables: _Tables | None = None
+) -> tuple[float, Array]:
+    """Minus the penalised log-likelihood and its gradient, which the E-step gives."""
+    tables = _tables(data) if tables is None else tables
+    F, K = data.design.shape[1], kind.types
+    p = _unpack(theta, kind, F, data.ties)
+    table, masses, eta, slopes, strength = _log_probability(p, data, kind, tables)
+    with np.errstate(divide="ignore"):  # the E-step, as in mixture.responsibilities
+        table = table + np.log(masses)
+    top = table.max(axis=1, keepdims=True)
+    share = np.exp(table - top)
+    total = share.sum(axis=1, keepdims=True)
+    share /= total
+    made = [(k, np.asarray((back @ share).T)) for k, _, back in tables]
+    d_eta = sum(n * slopes[k] for k, n in made)
+    sure = np.asarray(d_eta)[: K * len(strength)].reshape(K, len(strength), -1)
+    by_margin = np.einsum("ksp,s->kp", sure, strength)
+    grad = [(by_margin @ data.design - ridge * p["r"]).ravel()]
+    value = float((np.log(total) + top).sum()) - ridge / 2 * float((p["r"] ** 2).sum())
+    if kind.position:
+        grad.append(np.array([sure.sum()]))
+    if kind.strengths:
+        nodes, _ = _classes(p, kind)
+        margin = p["r"] @ data.design.T
+        per_node = (sure * margin[:, None, :]).sum(axis=(0, 2))
+        grad.append(np.array([per_node @ (strength * nodes)]))
+    mass = share.sum(axis=0)
+    if kind.careless:
+        c = expit(p["c"])
+        grad.append(np.array([mass[-1] * (1 - c) - mass[:-1].sum() * c]))
+    if data.ties != "half":
+        d = _tie_slopes(eta, p["tie"], data.ties)
+        grad.append(np.array([sum(float((n * d[k]).sum()) for k, n in made)]))
+    if K > 1:
+        by_type = mass[: K * len(strength)].reshape(K, -1).sum(axis=1)
+        w = np.exp(p["mass"] - p["mass"].max())
+        grad.append((by_type - by_type.sum() * w / w.sum())[:-1])
+    return -value, -np.concatenate(grad)
+
+
+def fit(
+    data: Answers,
+    kind: Kind = LADDER[0],
+    *,
+    start: Fit | None = None,
+    ridge: float = 1e-2,
+    starts: int = 2,
+    seed: int = 0,
+) -> Fit:
+    """Maximise the likelihood of the people, by quasi-Newton with the E-step's gradient.
+
+    Args:
+        data: Counts.
+        kind: Which differences the model has.
+        start: A fit of a simpler model to start from; made here if None.
+        ridge: Weight of the squared rewards, so that an optimum exists.
+        starts: Further starts for models with several types, from random tastes.
+        seed: Seed of these.
+
+    Raises:
+        ValueError: a position effect is asked of data without an order.
+    """
+    if kind.position and not data.ordered:
+        raise ValueError("the data do not say which response was shown first; position=False")
+    F, K = data.design.shape[1], kind.types
+    rng = np.random.default_rng(seed)
+    if start is None and kind != Kind():
+        start = fit(data, Kind(), ridge=ridge)
+    even = np.full(K, 1 / K)
+    # Strengths can pass for carelessness and back: both likelihoods have several optima.
+    noise = [(0.5, 0.05), (0.1, 0.3)] if kind.strengths and kind.careless else [(0.5, 0.1)]
+    own = []
+    if start is not None:
+        own = [(max(start.sigma, 1e-3), float(np.clip(start.careless, 1e-3, 0.9)))]
+    firsts: list[tuple[Array, Array, tuple[float, float]]] = []
+    if start is not None and start.kind == kind:
+        firsts = [(start.rewards, start.masses, own[0])]
+    elif K == 1:
+        table = np.zeros((1, F)) if start is None else start.rewards[:1]
+        firsts = [(table, even, n) for n in noise + own]
+    elif not (kind.strengths or kind.careless):
+        base = fit(data, Kind(), ridge=ridge).rewards[0]
+        size = max(1.0, float(base.std()))
+        firsts = [(base + _split(data, base, K), even, noise[0])]
+        for _ in range(max(starts, 1) - 1):
+            firsts.append((base + size * rng.standard_normal((K, F)), even, noise[0]))
+    else:  # tastes first: noise must not hide one of them
+        plain = fit(data, Kind(kind.position, types=K), ridge=ridge, starts=starts, seed=seed)
+        firsts = [(plain.rewards, plain.masses, n) for n in (own + noise)[:2]]
+        if start is not None and len(start.rewards) == K:
+            firsts.append((start.rewards, start.masses, own[0]))
+        elif start is not None:
+            one = start.rewards[0]
+            firsts.append((one + _split(data, one, K), even, own[0]))
+    found, tables = [], _tables(data)
+    for table, mass, (spread, share) in firsts:
+        tail: list[float] = []
+        tail += [start.position if start is not None else 0.0] if kind.position else []
+        tail += [spread] if kind.strengths else []
+        tail += [float(np.log(share / (1 - share)))] if kind.careless else []
+        tail += [start.tie if start is not None else -1.0] if data.ties != "half" else []
+        tail += list(np.log(mass[:-1] / mass[-1])) if K > 1 else []
+        theta = np.concatenate([table.ravel(), tail])
+        bounds: list[tuple[float | None, float | None]] = [(None, None)] * (K * F)
+        bounds += [(-10, 10)] if kind.position else []
+        bounds += [(0.0, 3.0)] if kind.strengths else []
+        bounds += [(-12, 6)] if kind.careless else []
+        bounds += [(-8, 4)] if data.ties != "half" else []
+        bounds += [(-8, 8)] * (K - 1)
+        found.append(
+            minimize(
+                _objective,
+                theta,
+                args=(data, kind, ridge, tables),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": 500, "ftol": 1e-10, "gtol": 1e-6 * max(1.0, data.labels)},
+            )
+        )
+    best = min(found, key=lambda f: f.fun)
+    return _fit_of(best.x, float(-best.fun), data, kind, ridge)
+
+
+def _fit_of(theta: Array, objective: float, data: Answers, kind: Kind, ridge: float) -> Fit:
+    p = _unpack(theta, kind, data.design.shape[1], data.ties)
+    mass = np.exp(p["mass"] - p["mass"].max())
+    order = np.argsort(-mass, kind="stable")
+    rewards = p["r"][order]
+    total = objective + ridge / 2 * float((p["r"] ** 2).sum())
+    return Fit(
+        kind,
+        rewards - rewards.mean(axis=1, keepdims=True) if _is_table(data) else rewards,
+        mass[order] / mass.sum(),
+        float(p["b"]),
+        float(p["sigma"]),
+        float(expit(p["c"])),
+        float(p["tie"]),
+        float(total),
+        data.items,
+        objective,
+        theta,
+    )
+
+
+def _is_table(data: Answers) -> bool:
+    return bool((data.design.sum(axis=1) == 0).all())
+
+
+def _split(data: Answers, reward: Array, types: int) -> Array:
+    """Directions in which people differ most: scores of the one-taste model, split by sign."""
+    p = expit(data.design @ reward)
+    n = np.asarray((data.first + data.second + data.tie).todense())
+    score = (np.asarray((data.first + data.tie / 2).todense()) - n * p) @ data.design
+    score -= score.mean(axis=0)
+    _, _, axes = np.linalg.svd(score, full_matrices=False)
+    out = np.zeros((types, len(reward)))
+    for k in range(types):
+        out[k] = axes[(k // 2) % len(axes)] * (1 if k % 2 == 0 else -1)
+    return out * max(1.0, float(np.abs(reward).max()))
+
+
+def score(model: Fit, data: Answers) -> float:
+    """Log-likelihood a person of other people, for instance held out."""
+    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
+    table, masses, *_ = _log_probability(p, data, model.kind)
+    return float(responsibilities(table, masses)[1].mean())
+
+
+def posterior(model: Fit, data: Answers) -> tuple[Array, Array]:
+    """Of each person: probability of each type, in the order of the fit, and of answering by coin.
+
+    Returns:
+        Shapes (people, types), given that the person is not careless, and (people,).
+    """
+    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
+    table, masses, *_ = _log_probability(p, data, model.kind)
+    share, _ = responsibilities(table, masses)
+    coin = share[:, -1] if model.kind.careless else np.zeros(len(share))
+    sure = share[:, :-1] if model.kind.careless else share
+    by_type = sure.reshape(len(share), model.kind.types, -1).sum(axis=2)
+    by_type = by_type[:, np.argsort(-p["mass"], kind="stable")]
+    return by_type / np.maximum(by_type.sum(axis=1, keepdims=True), 1e-300), coin
+
+
+def simulate(model: Fit, data: Answers, rng: np.random.Generator) -> Answers:
+    """Other people with the same questions, who answer as the model says.
+
+    With ties as half wins, ties come at their overall rate, as far as the margin allows.
+    """
+    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
+    _, masses, eta, _, _ = _log_probability(p, data.take([0]), model.kind)
+    logs, _ = _outcomes(eta, p["tie"], data.ties)
+    law = np.exp(logs).transpose(1, 2, 0)  # (classes, shown pairs, outcomes)
+    if data.ties == "half":
+        tie = float(data.tie.sum() / data.labels)
+        tied = np.minimum(tie, 2 * np.minimum(law[..., 0], law[..., 1]))
+        law = np.stack([law[..., 0] - tied / 2, law[..., 1] - tied / 2, tied], axis=-1)
+    n = (data.first + data.second + data.tie).tocoo()
+    label = rng.choice(len(masses), size=data.people, p=masses / masses.sum())
+    each = law[label[n.row], n.col]
+    each = np.clip(each, 0, None)
+    drawn = rng.multinomial(
+        np.rint(n.data).astype(np.int64), each / each.sum(axis=1, keepdims=True)
+    )
+
+    def table(k: int) -> csr_matrix:
+        return csr_matrix((drawn[:, k].astype(float), (n.row, n.col)), data.first.shape)
+
+    return replace(data, first=table(0), second=table(1), tie=table(2))
+
+
+#: So many simulated ratios above the observed one end a test: it will not reject.
+ENOUGH = 5
+
+
+@dataclass(frozen=True)
+class Step:
+    """A test of one model within a larger one.
+
+    Attributes:
+        what: The difference tested.
+        given: What the smaller model has.
+        ratio: Twice the gain in penalised log-likelihood.
+        p: p-value by parametric bootstrap.
+        draws: Bootstrap samples that count.
+        broken: Samples in which some item never lost or never won; they do not count.
+    """
+
+    what: str
+    given: str
+    ratio: float
+    p: float
+    draws: int
+    broken: int
+
+
+def _pooled_finite(data: Answers) -> bool:
+    """Whether pooled counts of a table leave every reward finite."""
+    if not _is_table(data) or not np.isin(data.design, (-1.0, 0.0, 1.0)).all():
+        return True
+    F = data.design.shape[1]
+    a, b = data.design.argmax(axis=1), data.design.argmin(axis=1)
+    tied = np.asarray(data.tie.sum(axis=0)).ravel() / 2
+    w = np.zeros((F, F))
+    np.add.at(w, (a, b), np.asarray(data.first.sum(axis=0)).ravel() + tied)
+    np.add.at(w, (b, a), np.asarray(data.second.sum(axis=0)).ravel() + tied)
+    return len(graph(w).comparable) == F
+
+
+def ratio_test(
+    data: Answers,
+    smaller: Kind,
+    larger: Kind,
+    *,
+    what: str,
+    draws: int = 99,
+    seed: int = 0,
+    ridge: float = 1e-2,
+    fits: tuple[Fit, Fit] | None = None,
+) -> Step:
+    """Likelihood-ratio test of nested models, with its level by parametric bootstrap.
+
+    People are simulated from the smaller model, and both models are fitted to them; the
+    p-value is the rank of the observed ratio among the simulated ones.
+
+    Args:
+        data: Counts.
+        smaller: The model under which data are simulated.
+        larger: The model with one difference more.
+        what: Name of that difference.
+        draws: Bootstrap samples, at least 1.
+        seed: Seed of the samples.
+        ridge: As for :func:`fit`.
+        fits: Both fits to the data, if they are there.
+
+    Raises:
+        ValueError: draws < 1.
+    """
+    if checks.whole("draws", draws) < 1:
+        raise ValueError(f"draws is {draws}; at least 1 is needed")
+    small, large = fits or pair_of_fits(data, smaller, larger, ridge)
+    ratio = 2 * (large.objective - small.objective)
+    rng = np.random.default_rng(seed)
+    above, count, broken = 0, 0, 0
+    for _ in range(draws):
+        drawn = simulate(small, data, rng)
+        if not _pooled_finite(drawn):
+            broken += 1
+            continue
+        one, other = pair_of_fits(drawn, smaller, larger, ridge, start=small)
+        above += 2 * (other.objective - one.objective) >= ratio - 1e-9
+        count += 1
+        if above == ENOUGH:  # Besag and Clifford: the p-value is exact all the same
+            return Step(what, str(smaller), ratio, above / count, count, broken)
+    return Step(what, str(smaller), ratio, (1 + above) / (1 + count), count, broken)
+
+
+def pair_of_fits(
+    data: Answers, smaller: Kind, larger: Kind, ridge: float = 1e-2, start: Fit | None = None
+) -> tuple[Fit, Fit]:
+    """Fits of two nested models, the larger started from the smaller."""
+    one = fit(data, smaller, ridge=ridge, start=start)
+    other = fit(data, larger, ridge=ridge, start=one)
+    if other.objective < one.objective:  # the larger holds the smaller
+        other = replace(other, objective=one.objective)
+    return one, other
+
+
+def held_out(data: Answers, kinds: Sequence[Kind] = LADDER, folds: int = 5, seed: int = 0) -> Array:
+    """Log-likelihood a label of people left out of the fit, shape (kinds, folds).
+
+    Raises:
+        ValueError: folds that people do not fill.
+    """
+    if not 2 <= folds <= data.people:
+        raise ValueError(f"folds is {folds}; from 2 to {data.people}, the number of people")
+    part = np.random.default_rng(seed).permutation(data.people) % folds
+    out = np.zeros((len(kinds), folds))
+    for f in range(folds):
+        train, test = data.take(part != f), data.take(part == f)
+        before: Fit | None = None
+        for k, kind in enumerate(kinds):
+            before = fit(train, kind, start=before)
+            out[k, f] = score(before, test) * test.people / test.labels
+    return out
+
+
+def position_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[float, float]:
+    """Wald interval for the effect of position, from the curvature along its profile.
+
+    Args:
+        model: A fit with a position effect.
+        data: What it was fitted to.
+        level: Confidence.
+    """
+    from scipy.stats import norm
+
+    at = model.rewards.size  # its place among the parameters
+    H = _information(model, data)
+    error = float(np.sqrt(np.linalg.pinv(H)[at, at]))
+    z = norm.ppf((1 + level) / 2)
+    return model.position - z * error, model.position + z * error
+
+
+def careless_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[float, float]:
+    """Wald interval for the share of people who answer by coin, on the log-odds scale.
+
+    Args:
+        model: A fit with carelessness.
+        data: What it was fitted to.
+        level: Confidence.
+    """
+    from scipy.stats import norm
+
+    at = model.rewards.size + model.kind.position + model.kind.strengths
+    error = float(np.sqrt(np.linalg.pinv(_information(model, data))[at, at]))
+    odds, z = float(model._theta[at]), norm.ppf((1 + level) / 2)
+    return float(expit(odds - z * error)), float(expit(odds + z * error))
+
+
+def _information(model: Fit, data: Answers, step: float = 1e-4) -> Array:
+    """Observed information, by differences of the gradient."""
+    theta, kind = model._theta, model.kind
+    out = np.zeros((len(theta), len(theta)))
+    for k in range(len(theta)):
+        e = np.zeros(len(theta))
+        e[k] = step
+        high = _objective(theta + e, data, kind, 1e-2)[1]
+        low = _objective(theta - e, data, kind, 1e-2)[1]
+        out[k] = (high - low) / (2 * step)
+    return (out + out.T) / 2
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which differences the data show.
+
+    Attributes:
+        steps: The tests, in the order in which they were made.
+        model: The fit with what is needed and nothing else.
+        fits: Fits of the ladder, by the name of the kind.
+        needed: Names among position, strengths, carelessness, reliability and types;
+            ``reliability`` where strengths and carelessness cannot be told apart.
+        level: Level of all tests together.
+    """
+
+    steps: tuple[Step, ...]
+    model: Fit
+    fits: dict[str, Fit]
+    needed: tuple[str, ...]
+    level: float
+
+
+def diagnose(
+    data: Answers, *, draws: int = 99, level: float = 0.05, seed: int = 0, types: int = 2
+) -> Diagnosis:
+    """Which of position, strengths, carelessness and types the data need.
+
+    Position is tested in the model of one taste. Types are tested in the model that already
+    has position, strengths and carelessness, so that none of these is taken for a taste.
+    Strengths and carelessness are tested together, then each given the other, in the model
+    with as many types as were found: for types, too, make people look unequally reliable.
+
+    Args:
+        data: Counts.
+        draws: Bootstrap samples of each test, at most; a test that will not reject ends early.
+        level: Probability that anything is found where there is one taste and nothing else;
+            each of the four differences is tested at a quarter of it.
+        seed: Seed.
+        types: Number of types in the alternative.
+
+    Raises:
+        ValueError: a level that so few draws cannot reach.
+    """
+    each = level / 4
+    if not 0 < level < 1 or draws + 1 < 1 / each:
+        raise ValueError(f"{draws} draws cannot reach the level {level}; {4 / level - 1:.0f} can")
+    P = data.ordered
+    steps: list[Step] = []
+    fits: dict[str, Fit] = {}
+
+    def both(smaller: Kind, larger: Kind, what: str) -> bool:
+        for kind in (smaller, larger):
+            if str(kind) not in fits:
+                fits[str(kind)] = fit(data, kind, start=fits.get(str(smaller)))
+        one, other = fits[str(smaller)], fits[str(larger)]
+        if other.objective < one.objective:
+            again = fit(data, larger, start=one)
+            fits[str(larger)] = other = again if again.objective > other.objective else other
+        step = ratio_test(
+            data, smaller, larger, what=what, draws=draws, seed=seed + len(steps), fits=(one, other)
+        )
+        steps.append(step)
+        return step.p <= each + 1e-12
+
+    needed = []
+    if P and both(Kind(), Kind(position=True), "position"):
+        needed.append("position")
+    noisy = Kind(P, True, True)
+    many = both(noisy, replace(noisy, types=types), "types")
+    K = types if many else 1
+    plain = Kind(P, types=K)
+    strong, coin, rich = Kind(P, True, False, K), Kind(P, False, True, K), Kind(P, True, True, K)
+    strengths = careless = False
+    if both(plain, rich, "strengths or carelessness"):
+        strengths = both(coin, rich, "strengths")
+        careless = both(strong, rich, "carelessness")
+        if strengths:
+            needed.append("strengths")
+        if careless:
+            needed.append("carelessness")
+        if not (strengths or careless):
+            needed.append("reliability")
+            better = max((strong, coin), key=lambda k: fits[str(k)].objective)
+            strengths, careless = better.strengths, better.careless
+    if many:
+        needed.append("types")
+    chosen = Kind("position" in needed, strengths, careless, K)
+    model = fits.get(str(chosen)) or fit(data, chosen)
+    return Diagnosis(tuple(steps), model, fits, tuple(needed), level)
+
+
+def classify(share: ArrayLike) -> Indices:
+    """Most probable type of each person, from :func:`posterior`."""
+    return np.asarray(np.asarray(share).argmax(axis=1), dtype=np.int64)

@@ -1,0 +1,173 @@
+"""The audit says what was planted: in small tables, sentence by sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from hetlib.people import audit
+from hetlib.people.models import answers, diagnose
+from hetlib.people.tables import PeopleLabels, read_labels
+
+REWARD = dict(zip("ABCD", (1.5, 0.5, -0.5, -1.5), strict=True))
+
+
+def table(
+    people: int = 60,
+    each: int = 40,
+    seed: int = 0,
+    b: float = 0.0,
+    turn: float = 0.0,
+    c: float = 0.0,
+) -> PeopleLabels:
+    """People who differ in one way; ``turn`` is the share with rewards turned round."""
+    rng = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for u in range(people):
+        sign = (-1.0 if rng.random() < turn else 1.0) * (rng.random() >= c)
+        for t in range(each):
+            first, second = rng.choice(list(REWARD), 2, replace=False)
+            p = expit(sign * (REWARD[first] - REWARD[second]) + b * abs(sign))
+            choice = first if rng.random() < p else second
+            rows.append(
+                {
+                    "annotator": f"p{u}",
+                    "first": first,
+                    "second": second,
+                    "choice": choice,
+                    "prompt": t % 3,
+                }
+            )
+    return read_labels(rows)
+
+
+def said(labels: PeopleLabels) -> str:
+    data = answers(labels)
+    found = diagnose(data, draws=19, level=0.2)
+    return " ".join([*audit.findings(found, data), audit.method(found, labels)])
+
+
+def test_position_is_said_to_be_no_taste() -> None:
+    text = said(table(b=0.8))
+    assert "effect of position, which is no taste" in text
+    assert "Shown orders are balanced here" in text
+    assert "No types with a taste of their own" in text
+
+
+def test_opposite_tastes_have_a_flat_average() -> None:
+    text = said(table(turn=0.5, seed=1))
+    assert "People differ in taste: 2 types" in text
+    assert "average is nearly flat" in text
+    assert "EM over latent types" in text
+
+
+def test_careless_people_count_as_zero() -> None:
+    text = said(table(each=60, c=0.4, seed=3))
+    assert "answer as if by coin" in text
+    assert "people with zero rewards" in text
+    assert "No types with a taste" in text
+
+
+def test_overview_counts() -> None:
+    rows = [
+        {"annotator": "p", "first": "A", "second": "B", "choice": "A"},
+        {"annotator": "p", "first": "B", "second": "A", "choice": "tie"},
+        {"annotator": "q", "first": "A", "second": "C", "choice": "C"},
+    ]
+    text = " ".join(audit.overview(read_labels(rows)))
+    assert "3 labels by 2 annotators between 3 items" in text
+    assert "2 of 3 pairs occur" in text
+    assert "In 1 cases an annotator labelled the same pair" in text
+    assert "33 % of the labels are ties" in text
+
+
+def test_turned_answers_are_counted() -> None:
+    row = {"annotator": "p", "first": "A", "second": "B", "choice": "A"}
+    back = {"annotator": "p", "first": "B", "second": "A", "choice": "B"}
+    other = {"annotator": "q", "first": "B", "second": "A", "choice": "A"}
+    assert audit.turned(read_labels([row, back])) == (1, 1)
+    assert audit.turned(read_labels([row, back | {"choice": "A"}, other])) == (0, 1)
+
+
+def test_a_cycle_is_found_and_its_absence_too() -> None:
+    def labels(p: dict[tuple[str, str], float]) -> PeopleLabels:
+        rows = [
+            {"annotator": f"p{k}", "first": a, "second": b, "choice": a if k < 100 * share else b}
+            for (a, b), share in p.items()
+            for k in range(100)
+        ]
+        return read_labels(rows)
+
+    cycle = audit.cycle_test(labels({("A", "B"): 0.7, ("B", "C"): 0.7, ("C", "A"): 0.7}))
+    assert cycle.degrees == 1
+    assert cycle.p < 1e-6
+    odds = expit(2 * np.log(0.7 / 0.3))
+    line = audit.cycle_test(labels({("A", "B"): 0.7, ("B", "C"): 0.7, ("A", "C"): odds}))
+    assert line.p > 0.5
+
+
+def test_certificates_hold_the_average() -> None:
+    labels = table(people=200, each=20)
+    for found in audit.certain(labels, 4.0):
+        true = REWARD[found.first] - REWARD[found.second]
+        assert found.lower <= true <= found.upper
+    assert any(found.certain for found in audit.certain(labels, 4.0))
+
+
+def test_what_dpo_follows() -> None:
+    found = audit.followed(table())
+    assert found.items == ("A", "B", "C", "D")
+    assert (np.diff(found.rewards) < 0).all()
+    assert found.missing == 0
+
+
+def test_what_to_collect_is_said() -> None:
+    labels = read_labels(
+        [
+            {"annotator": "p", "first": "A", "second": "B", "choice": "A"},
+            {"annotator": "q", "first": "A", "second": "B", "choice": "B"},
+            {"annotator": "q", "first": "C", "second": "D", "choice": "C"},
+            {"annotator": "q", "first": "E", "second": "B", "choice": "E"},
+        ]
+    )
+    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=19, level=0.2)))
+    assert "Compare C with A" in text
+    assert "E never lost" in text
+    assert "No two people labelled the same pair twice" in text
+    assert "shown in one order only" in text
+    assert "Fewer than 30 people" in text
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
+def test_a_bound_must_be_positive(bound: float) -> None:
+    with pytest.raises(ValueError, match="reward_bound"):
+        audit.certain(table(5, 5), bound)
+
+
+def test_the_page_stands_alone() -> None:
+    """Prose, outputs and pictures in one file: no code, no role, no address to fetch."""
+    import nbformat
+    from one_page import page
+
+    new = nbformat.v4
+    cells = [
+        new.new_markdown_cell("(a-target)=\n# Title\n\nSee ({ref}`sec-16`) <b>x</b>"),
+        new.new_code_cell(
+            "secret = 1",
+            outputs=[
+                new.new_output("display_data", {"image/png": "AAAA"}),
+                new.new_output("stream", text="<script>"),
+            ],
+        ),
+    ]
+    html = page(new.new_notebook(cells=cells))
+    assert "secret" not in html
+    assert "{ref}" not in html
+    assert "a-target" not in html
+    assert "&lt;script&gt;" in html
+    assert "&lt;b&gt;" in html
+    assert "data:image/png;base64,AAAA" in html
+    assert "http" not in html

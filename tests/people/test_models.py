@@ -1,0 +1,212 @@
+"""Planted differences are found, and none where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from scipy.special import expit
+
+from hetlib.people import models
+from hetlib.people.models import Answers, Fit, Kind, answers, diagnose, fit, held_out, posterior
+from hetlib.people.tables import read_labels
+
+REWARD = np.array([1.2, 0.5, 0.0, -0.6, -1.1])
+PAIRS = np.array([(i, j) for i in range(5) for j in range(5) if i != j])
+
+
+def planted(
+    people: int = 100,
+    labels: int = 40,
+    seed: int = 0,
+    b: float = 0.0,
+    sigma: float = 0.0,
+    careless: float = 0.0,
+    types: tuple[np.ndarray, ...] = (REWARD,),
+    ties: str = "half",
+    tie: float = 0.0,
+) -> Answers:
+    rng = np.random.default_rng(seed)
+    shown = rng.integers(len(PAIRS), size=(people, labels))
+    kind = rng.integers(len(types), size=people)
+    strength = np.exp(sigma * rng.standard_normal(people)) * (rng.random(people) >= careless)
+    table = np.array(types)[kind]
+    rows = np.arange(people)[:, None]
+    eta = strength[:, None] * (table[rows, PAIRS[shown, 0]] - table[rows, PAIRS[shown, 1]])
+    eta += b * (strength[:, None] > 0)
+    law = np.exp(models._outcomes(eta, tie, ties)[0])[: 2 if ties == "half" else 3]
+    outcome = (rng.random(eta.shape)[None] > np.cumsum(law, axis=0)[:-1]).sum(axis=0)
+
+    def count(k: int) -> csr_matrix:
+        u, p = np.nonzero(outcome == k)
+        return csr_matrix((np.ones(len(u)), (u, shown[u, p])), (people, len(PAIRS)))
+
+    unit = np.eye(5)
+    design = unit[PAIRS[:, 0]] - unit[PAIRS[:, 1]]
+    return Answers(design, count(0), count(1), count(2), tuple("ABCDE"), ties)
+
+
+@pytest.mark.parametrize("ties", models.TIE_MODELS)
+def test_gradient(ties: str) -> None:
+    data = planted(20, 10, ties=ties, tie=-0.5)
+    kind = Kind(True, True, True, 2)
+    size = 10 + 3 + (ties != "half") + 1
+    theta = 0.3 + 0.2 * np.random.default_rng(0).standard_normal(size)
+    _, found = models._objective(theta, data, kind, 0.01)
+    steps = 1e-6 * np.eye(size)
+    value = lambda t: models._objective(t, data, kind, 0.01)[0]  # noqa: E731
+    assert found == pytest.approx(
+        [(value(theta + e) - value(theta - e)) / 2e-6 for e in steps], rel=1e-4, abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("ties", models.TIE_MODELS)
+def test_outcomes_are_a_law(ties: str) -> None:
+    eta = np.linspace(-4, 4, 9)
+    logs, slopes = models._outcomes(eta, -0.3, ties)
+    law = np.exp(logs)
+    assert (law[:2].sum(axis=0) if ties == "half" else law.sum(axis=0)) == pytest.approx(np.ones(9))
+    ahead = models._outcomes(eta + 1e-6, -0.3, ties)[0]
+    assert (ahead - logs) / 1e-6 == pytest.approx(slopes, abs=1e-5)
+
+
+def test_one_taste_is_the_bradley_terry_fit() -> None:
+    import hetlib
+
+    data = planted()
+    w = np.zeros((5, 5))
+    np.add.at(w, (PAIRS[:, 0], PAIRS[:, 1]), np.asarray(data.first.sum(axis=0)).ravel())
+    np.add.at(w, (PAIRS[:, 1], PAIRS[:, 0]), np.asarray(data.second.sum(axis=0)).ravel())
+    assert fit(data, ridge=1e-9).rewards[0] == pytest.approx(hetlib.bradley_terry(w), abs=1e-3)
+
+
+OPPOSED = (REWARD, -REWARD)
+PLANTED = {
+    "nothing": ({}, set()),
+    "position": ({"b": 0.6}, {"position"}),
+    "strengths": ({"sigma": 0.9}, {"strengths"}),
+    "carelessness": ({"careless": 0.35}, {"carelessness"}),
+    "types": ({"types": OPPOSED}, {"types"}),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_kind_of_difference_is_told(name: str) -> None:
+    options, expected = PLANTED[name]
+    found = diagnose(planted(80, 60, seed=5, **options), draws=11, level=1 / 3)
+    assert expected <= set(found.needed)
+    assert ("types" in found.needed) == (name == "types")
+    assert ("position" in found.needed) == (name == "position")
+    model = found.model
+    assert model.position == pytest.approx(options.get("b", 0.0), abs=0.15)
+    if name == "strengths":
+        assert model.sigma == pytest.approx(0.9, abs=0.2)
+    if name == "carelessness":
+        assert model.careless == pytest.approx(0.35, abs=0.1)
+    if name == "types":
+        assert abs(model.average_reward).max() < 0.35
+        assert abs(model.rewards).max() > 0.8
+
+
+def test_tests_keep_their_level_where_there_is_one_taste() -> None:
+    """Of 20 samples at level 1/5, more than 10 rejections have probability 6e-4."""
+    model = fit(planted(40, 20))
+    rng, rejected = np.random.default_rng(3), 0
+    for seed in range(20):
+        drawn = models.simulate(model, planted(40, 20), rng)
+        step = models.ratio_test(drawn, Kind(), Kind(careless=True), what="x", draws=4, seed=seed)
+        rejected += step.p <= 0.2
+    assert rejected <= 10
+
+
+def test_interval_of_position_covers() -> None:
+    covered = 0
+    for seed in range(12):
+        data = planted(40, 30, seed=seed, b=0.4)
+        low, high = models.position_interval(fit(data, Kind(position=True)), data)
+        covered += low <= 0.4 <= high
+    assert covered >= 8  # fewer have probability 2e-4
+
+
+def test_interval_of_the_careless_share_covers() -> None:
+    covered = 0
+    for seed in range(12):
+        data = planted(80, 40, seed=seed, careless=0.3)
+        low, high = models.careless_interval(fit(data, Kind(careless=True)), data)
+        covered += low <= 0.3 <= high
+        assert high - low < 0.35
+    assert covered >= 8  # fewer have probability 2e-4
+
+
+def test_careless_people_are_named() -> None:
+    data = planted(60, 80, careless=0.3, seed=2)
+    strong = np.random.default_rng(2)
+    strong.integers(len(PAIRS), size=(60, 80)), strong.integers(1, size=60)
+    strong.standard_normal(60)
+    coin = strong.random(60) < 0.3
+    _, found = posterior(fit(data, Kind(careless=True)), data)
+    assert ((found > 0.5) == coin).mean() > 0.9
+
+
+def test_held_out_prefers_the_types_that_are_there() -> None:
+    kinds = (Kind(), Kind(types=2))
+    two = held_out(planted(60, 40, types=OPPOSED), kinds, folds=3)
+    assert two[1].mean() > two[0].mean() + 0.05
+
+
+@pytest.mark.parametrize("ties", ["davidson", "rao-kupper"])
+def test_ties_are_modelled(ties: str) -> None:
+    data = planted(200, 40, ties=ties, tie=-0.4)
+    model = fit(data)
+    assert model.tie == pytest.approx(-0.4, abs=0.1)
+    assert model.rewards[0] == pytest.approx(REWARD - REWARD.mean(), abs=0.15)
+
+
+def test_simulated_people_have_the_same_questions() -> None:
+    data = planted(30, 20)
+    drawn = models.simulate(fit(data), data, np.random.default_rng(0))
+    assert np.array_equal(
+        (drawn.first + drawn.second + drawn.tie).toarray(), (data.first + data.second).toarray()
+    )
+
+
+def test_features_in_place_of_items() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 2))
+    first = rng.random(1000) < expit(x @ [1.0, -0.5])
+    rows = [
+        {
+            "annotator": f"p{k % 50}",
+            "first": f"{k}a",
+            "second": f"{k}b",
+            "choice": f"{k}{'a' if f else 'b'}",
+        }
+        for k, f in enumerate(first)
+    ]
+    labels = read_labels(rows)
+    model = fit(answers(labels, features=x))
+    assert model.rewards[0] == pytest.approx([1.0, -0.5], abs=0.3)
+    with pytest.raises(ValueError, match="no two items are comparable"):
+        answers(labels)
+    with pytest.raises(ValueError, match="there are 1000 labels"):
+        answers(labels, features=x[:5])
+
+
+def test_bad_arguments_are_named() -> None:
+    data = planted(10, 5)
+    for call, message in (
+        (lambda: Kind(types=0), "types is 0"),
+        (lambda: fit(replace(data, ordered=False), Kind(position=True)), "shown first"),
+        (lambda: diagnose(data, draws=19), "cannot reach the level"),
+        (lambda: held_out(data, folds=11), "the number of people"),
+        (lambda: models.ratio_test(data, Kind(), Kind(True), what="x", draws=0), "draws is 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_average_counts_the_careless_as_zero() -> None:
+    model: Fit = fit(planted(careless=0.5, people=150, labels=60), Kind(careless=True))
+    assert model.average_reward == pytest.approx((1 - model.careless) * model.rewards[0])
