@@ -29,6 +29,7 @@ from hetlib.consistent.label_counts import Quota
 from hetlib.core.labels import Comparisons, Linked
 from hetlib.linked.bounds import CertifiedRanking, Witness
 from hetlib.linked.corrected import Correction
+from hetlib.linked.joint import Answers, joint_certificates
 from hetlib.linked.moments import exact_moments
 from hetlib.llm.analysis.limits import LengthFunction
 from hetlib.mixture import AnswerLaw, Rankings, design, em_dpo
@@ -48,6 +49,7 @@ SHOWN = RING.sample(50, np.random.default_rng(0), labels=2)
 FULL = RING.sample_types(50, np.random.default_rng(0))
 H3 = torch.tensor([0.5, -1.0, 0.0], dtype=torch.float64)
 LENGTHS = [[20, 90], [90, 20], [40, 300], [300, 90], [90, 300], [20, 40], [40, 20]]
+JOINT = joint_certificates([Answers(((0, 1),), [0.4, 0.6], [0.4, 0.6])], 2.0, tolerance=0.1)
 
 
 class Fresh:
@@ -103,6 +105,26 @@ CALLS: dict[str, dict[str, Any]] = {
     "linked.bounds.confidence_box": {"counts": [4, 3, 9]},
     "linked.bounds.bounds_from_counts": {"counts": [4, 3, 9]},
     "linked.bounds.certified_from_counts": {"counts": np.full((2, 3, 3), 40.0)},
+    "linked.bounds.read_counts": {"source": [["a", "b", 3, 4], ["b", "c", 5, 2, 1]]},
+    "linked.bounds.certified_from_table": {"table": {(0, 1): np.array([40.0, 9.0])}},
+    "linked.bounds.next_label": {"counts": [4, 3, 9]},
+    "linked.joint.Answers": {"questions": ((0, 1),), "low": [0.4, 0.6], "high": [0.4, 0.6]},
+    "linked.joint.Answers.expected": {"questions": ((0, 1), (1, 2))},
+    "linked.joint.Answers.counted": {
+        "questions": ((0, 1), (0, 1)), "counts": [4, 3, 9],
+    },
+    "linked.joint.outcomes": {"questions": ((0, 1), (0, 1, 2))},
+    "linked.joint.JointCertificates.width": {"self": JOINT},
+    "linked.joint.JointCertificates.shortfall": {
+        "self": JOINT, "pair": (0, 1), "rewards": [[1.0, 0.0], [0.0, 0.5]],
+    },
+    "linked.joint.joint_certificates": {
+        "data": [Answers(((0, 1),), [0.4, 0.6], [0.4, 0.6])], "responses": 2, "pairs": [(0, 1)],
+        "tolerance": 0.1,
+    },
+    "linked.joint.widths_of_designs": {
+        "designs": {"once": [[(0, 1)]]}, "people": 50, "pair": (0, 1), "tolerance": 0.1,
+    },
     "linked.bounds.CertifiedRanking.verdict": {
         "self": CertifiedRanking(-np.ones((3, 3)), np.ones((3, 3))),
     },
@@ -287,7 +309,8 @@ TRIED = (
 )  # fmt: skip
 #: Records that the library makes and nobody else: their fields are results.
 RESULTS = {
-    "RankingChange", "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
+    "RankingChange", "Certificate", "JointWitness", "JointCertificates",
+    "Witness", "Bounds", "CertifiedRanking", "Optimum", "LatentTypes",
     "MinMaxRegret", "Fit", "RingComparisons", "Answers", "Question", "Calibration", "Curve",
     "LengthFunction", "FallingRule", "Agreement",
 }  # fmt: skip
@@ -435,7 +458,7 @@ def spoilt(draw: st.DrawFn, value: Any) -> Any:
 def is_rectangular(value: Any) -> bool:
     try:
         np.array(value, dtype=float)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import comb, expit, logit
+from scipy.special import comb, expit, hyp2f1, logit
 from scipy.stats import beta as beta_law
 
 from hetlib import checks
@@ -452,17 +452,17 @@ def worst_width_bounds(labels: int, reward_bound: float) -> tuple[float, float]:
         reward_bound: B.
 
     Raises:
-        ValueError: labels is negative or no whole number, or B is not positive.
+        ValueError: labels is no whole number from 0 to 1000, or B outside 1e-6 to 30.
     """
-    B = checks.positive("reward_bound", reward_bound)
-    if checks.whole("labels", labels) < 0:
-        raise ValueError(f"labels is {labels}; it must not be negative")
+    B = limit(reward_bound)
+    if not 0 <= checks.whole("labels", labels) <= 1000:
+        raise ValueError(f"labels is {labels}; it must lie in 0..1000")
     if labels == 0:
         return 2 * B, 2 * B
     n = labels + 2 - (labels % 2 == 0)
     t = np.tanh(B / 4)
-    powers = n + 4 * np.arange(max(64, int(20 / -np.log(t)) + 1))
-    return float(8 / n * np.arctanh(t**n)), float(8 * np.sum(t**powers / powers))
+    series = t**n / n * hyp2f1(1, n / 4, n / 4 + 1, t**4)  # Σ t^(n + 4i)/(n + 4i)
+    return float(8 / n * np.arctanh(t**n)), float(8 * series)
 
 
 Table = dict[tuple[int, int], Array]
@@ -542,6 +542,9 @@ def certified_from_table(
     Raises:
         ValueError: as :func:`bounds_from_counts` and :func:`tighten`.
     """
+    named = 1 + max((max(pair) for pair in table), default=1)
+    if not named <= checks.whole("responses", responses) <= 2000:
+        raise ValueError(f"responses is {responses}; {named} to 2000 are allowed with this table")
     upper = np.full((responses, responses), limit(reward_bound))
     np.fill_diagonal(upper, 0)
     for (i, j), counts in table.items():

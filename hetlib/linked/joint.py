@@ -89,9 +89,19 @@ class Answers:
             ValueError: a link that is not logistic, or questions as for the class.
         """
         if population.link != "logistic":
-            raise ValueError(f"link is {population.link!r}; these bounds are for the logistic link")
+            raise ValueError(
+                f"population has the link {population.link!r}; the bounds are for the logistic one"
+            )
+        if not abs(population.rewards).max() < 1e100 * min(population.temperature, 1.0):
+            raise ValueError("population has rewards above 1e100 in units of its temperature")
         rewards = population.rewards / population.temperature
         asked = tuple(tuple(q) for q in questions)
+        outcomes(asked)
+        if max(i for q in asked for i in q) >= population.responses:
+            raise ValueError(
+                f"questions name responses up to {max(i for q in asked for i in q)}; the population"
+                f" has {population.responses}"
+            )
         law = _Features([asked], rewards.shape[1])(rewards) @ population.weights
         return cls(asked, law, law)
 
@@ -101,7 +111,7 @@ class Answers:
         questions: Sequence[Sequence[int]],
         counts: ArrayLike,
         level: float = 0.95,
-        share: int = 1,
+        pairs: int = 1,
     ) -> Answers:
         """Simultaneous Clopper-Pearson intervals from finitely many people.
 
@@ -109,13 +119,13 @@ class Answers:
             questions: What each of these people was asked.
             counts: How many gave each outcome, in the order of :func:`outcomes`.
             level: Confidence that all intervals hold together (Bonferroni).
-            share: How many such data sets share the level.
+            pairs: How many such data sets share the level.
 
         Raises:
             ValueError: as :func:`hetlib.linked.bounds.confidence_box` and the class.
         """
         asked = tuple(tuple(q) for q in questions)
-        low, high = confidence_box(counts, level, share)
+        low, high = confidence_box(counts, level, pairs)
         return cls(asked, low, high)
 
 
@@ -292,7 +302,7 @@ class JointCertificates:
     Attributes:
         upper: r̄_i - r̄_j is at most this for every population, shape (responses, responses);
             B where it was not asked for.
-        attained: What the witness has; ``upper - attained`` is the gap, NaN if not asked for.
+        attained: What the witness has; ``upper - attained`` is the gap. -B if not asked for.
         certificates: By pair (i, j).
         witnesses: By pair (i, j).
         data: The answers that they rest on.
@@ -313,6 +323,10 @@ class JointCertificates:
 
     def width(self, i: int, j: int) -> float:
         """How much is left open of r̄_i - r̄_j."""
+        n = len(self.upper)
+        for name, index in (("i", i), ("j", j)):
+            if not 0 <= checks.whole(name, index) < n:
+                raise ValueError(f"{name} is {index}; it must lie in 0..{n - 1}")
         return float(self.upper[i, j] + self.upper[j, i])
 
     def shortfall(self, pair: tuple[int, int], rewards: ArrayLike) -> Array:
@@ -328,9 +342,32 @@ class JointCertificates:
             Shape (points,).
         """
         r = checks.array("rewards", rewards, 2)
+        pair = _pair("pair", pair)
+        if pair not in self.certificates:
+            raise ValueError(
+                f"pair is {pair}; certificates are there for {list(self.certificates)}"
+            )
+        if r.shape[1] != len(self.upper) or abs(r).max(initial=0) > 1e100:
+            raise ValueError(
+                f"rewards has the shape {r.shape}; {len(self.upper)} responses and entries of at"
+                " most 1e100 are needed"
+            )
         own, n = self.certificates[pair], len(self.upper)
         chance = _Features([a.questions for a in self.data], n)(r)
         return own.constant + own.prices @ chance - (r[:, own.better] - r[:, own.worse])
+
+
+def _pair(name: str, pair: object) -> tuple[int, int]:
+    """Two whole numbers.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        i, j = (checks.whole(name, value) for value in pair)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {pair!r}; two responses are needed") from error
+    return i, j
 
 
 def joint_certificates(
@@ -371,14 +408,17 @@ def joint_certificates(
         raise ValueError(f"responses is {n}; {max(named, 2)} to {MOST} are allowed with these data")
     usual = 1e-2 if n == MOST else 1e-3
     tolerance = usual if tolerance is None else checks.positive("tolerance", tolerance)
-    wanted = list(permutations(range(n), 2)) if pairs is None else [tuple(p) for p in pairs]
+    wanted = list(permutations(range(n), 2))
+    if pairs is not None:
+        wanted = [_pair(f"pairs[{k}]", p) for k, p in enumerate(pairs)]
     for k, p in enumerate(wanted):
-        if len(p) != 2 or p[0] == p[1] or not all(0 <= i < n for i in p):
+        if p[0] == p[1] or not all(0 <= i < n for i in p):
             raise ValueError(f"pairs[{k}] is {p}; two different responses below {n} are needed")
     problem = _Programme(given, B, n, tolerance)
     upper = np.full((n, n), B)
     np.fill_diagonal(upper, 0)
-    attained = np.full((n, n), np.nan)
+    attained = np.full((n, n), -B)
+    np.fill_diagonal(attained, 0)
     certificates, witnesses = {}, {}
     for i, j in wanted:
         upper[i, j], attained[i, j], certificates[i, j], witnesses[i, j] = problem.solve(i, j)
@@ -418,7 +458,9 @@ def widths_of_designs(
     Raises:
         ValueError: as :func:`joint_certificates`.
     """
-    i, j = pair
+    i, j = _pair("pair", pair)
+    if people is not None and not 1 <= checks.positive("people", people) <= 1e12:
+        raise ValueError(f"people is {people}; 1 to 1e12 are allowed")
     out = {}
     for name, groups in designs.items():
         exact = [Answers.expected(population, questions) for questions in groups]

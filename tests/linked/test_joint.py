@@ -139,7 +139,7 @@ def test_four_responses():
     truth = population.mean_reward()
     for joint in (once, rank):
         assert -joint.upper[1, 0] <= truth[0] - truth[1] <= joint.upper[0, 1]
-        assert np.isnan(joint.attained[2, 3])
+        assert joint.attained[2, 3] == -B
     assert rank.width(0, 1) < once.width(0, 1)
 
 
