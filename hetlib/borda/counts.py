@@ -158,7 +158,9 @@ def pairwise_shares(wins: ArrayLike, prior: float = 0.0) -> Array:
     Raises:
         ValueError: malformed counts, a negative prior, or a pair without labels or prior.
     """
-    W = checks.counts("wins", wins) + checks.non_negative("prior", prior)
+    if checks.non_negative("prior", prior) > 1e300:
+        raise ValueError(f"prior is {prior:g}; at most 1e300 is allowed")
+    W = checks.counts("wins", wins, most=1e300) + prior
     np.fill_diagonal(W, 1.0)
     total = W + W.T
     if (total == 0).any():

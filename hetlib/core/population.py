@@ -19,6 +19,19 @@ def _at_least_one(size: int) -> None:
         raise ValueError(f"size is {size}; at least one comparison is needed")
 
 
+def _within(name: str, value: ArrayLike, size: int) -> Indices:
+    """Indices below ``size``."""
+    try:
+        index = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
+    if index.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold whole numbers, not {index.dtype}")
+    if index.size and not 0 <= index.min() <= index.max() < size:
+        raise ValueError(f"{name} holds {index.min()} to {index.max()}; 0 to {size - 1} are there")
+    return index
+
+
 @dataclass(frozen=True, init=False, eq=False)
 class Population:
     """A mixture of user types, Eq. (7) and (8).
@@ -53,7 +66,7 @@ class Population:
         r = checks.array("rewards", rewards, 2)
         w = checks.distribution("weights", weights, len(r))
         links.find(link)
-        if not 0 <= flips <= 0.5:
+        if not 0 <= checks.real("flips", flips) <= 0.5:
             raise ValueError(f"flips is {flips}; it must lie in [0, 1/2]")
         for values in (r, w):
             values.flags.writeable = False
@@ -97,8 +110,20 @@ class Population:
 
         Returns:
             1 where the second response was chosen, else 0; the broadcast shape.
+
+        Raises:
+            ValueError: an index that is no type or no response, or shapes that do not fit.
         """
-        u, a, b = np.broadcast_arrays(types, y1, y2)
+        given = (
+            _within("types", types, self.types),
+            _within("y1", y1, self.responses),
+            _within("y2", y2, self.responses),
+        )
+        try:
+            u, a, b = np.broadcast_arrays(*given)
+        except ValueError:
+            shapes = ", ".join(str(part.shape) for part in given)
+            raise ValueError(f"types, y1 and y2 have shapes {shapes}; they must fit") from None
         p = self.choice(self.rewards[u, b] - self.rewards[u, a])
         return (rng.random(p.shape) < p).astype(np.int8)
 

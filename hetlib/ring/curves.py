@@ -29,6 +29,8 @@ from hetlib.ring.fits import (
 )
 
 #: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
+#: What :func:`distances` measures.
+MEASURES = ("tv", "kl", "regret")
 KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
 METHODS = (
     "dpo",
@@ -225,10 +227,11 @@ def learning_curves(
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
             try:
-                fitted = fit_many(environment, method, size, repeats, rng)
+                rows.append(
+                    distances(fit_many(environment, method, size, repeats, rng), environment)
+                )
             except ConvergenceError:
-                fitted = np.full((repeats, environment.n), np.nan)
-            rows.append(distances(fitted, environment))
+                rows.append(dict.fromkeys(MEASURES, np.full(repeats, np.nan)))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     return out
 
