@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
@@ -55,7 +55,10 @@ def split(data: D, rng: np.random.Generator, folds: int = FOLDS) -> list[tuple[D
     """
     if isinstance(data, Linked):
         place = rng.permutation(len(data)) % folds
-        return [(_rows(data, place != k), _rows(data, place == k)) for k in range(folds)]
+        people: list[tuple[Any, Any]] = [  # of Linked, which mypy does not see to be D here
+            (_rows(data, place != k), _rows(data, place == k)) for k in range(folds)
+        ]
+        return people
     arrays = data if isinstance(data, tuple) else (data,)
     parts = [_divide(counts, rng, folds) for counts in arrays]
     out = []
@@ -66,7 +69,7 @@ def split(data: D, rng: np.random.Generator, folds: int = FOLDS) -> list[tuple[D
     return out
 
 
-def _rows(data: Linked, which: ArrayLike) -> Linked:
+def _rows(data: Linked, which: NDArray[np.bool_]) -> Linked:
     return Linked(data.y1[which], data.y2[which], data.votes[which])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logit
 
 from hetlib import checks
@@ -83,7 +84,7 @@ class Conditions:
     scale: float = 1.5
     rewards: Sequence[Sequence[float]] | None = None
     beta: float = 1.0
-    reference: Sequence[float] | None = None
+    reference: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         """Check the arguments; lists become tuples, so that conditions can be compared."""

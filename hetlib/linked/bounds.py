@@ -9,7 +9,7 @@ its ends. Then follow what is certain about the order of many responses, and fin
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -529,7 +529,10 @@ def read_counts(source: str | Path | Sequence[Sequence[object]]) -> tuple[list[s
 
 
 def certified_from_table(
-    table: Table, responses: int, reward_bound: float, level: float = 0.95
+    table: Mapping[tuple[int, int], ArrayLike],
+    responses: int,
+    reward_bound: float,
+    level: float = 0.95,
 ) -> CertifiedRanking:
     """The same as :func:`certified_from_counts` for some pairs, each with its own labels.
 

@@ -55,14 +55,11 @@ class Answers:
     low: Array
     high: Array
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        size = len(outcomes(self.questions))
-        object.__setattr__(
-            self, "questions", tuple(tuple(int(i) for i in q) for q in self.questions)
-        )
-        for name in ("low", "high"):
-            value = checks.array(name, getattr(self, name), 1)
+    def __init__(self, questions: Sequence[Sequence[int]], low: ArrayLike, high: ArrayLike) -> None:
+        size = len(outcomes(questions))
+        object.__setattr__(self, "questions", tuple(tuple(int(i) for i in q) for q in questions))
+        for name, given in (("low", low), ("high", high)):
+            value = checks.array(name, given, 1)
             if value.shape != (size,):
                 raise ValueError(
                     f"{name} has {len(value)} entries; {size} outcomes are possible"

@@ -98,7 +98,7 @@ class OwnLabels:
 def read_labels(
     source: str | Path | Sequence[str | Path],
     columns: Mapping[str, str] | None = None,
-    choices: Mapping[str, Sequence[str]] | None = None,
+    choices: Mapping[str, Sequence[str | int]] | None = None,
     ties: str = "drop",
     malformed: str = "stop",
     split: str = "train",
@@ -178,7 +178,7 @@ def _columns(columns: Mapping[str, str] | None) -> dict[str, str]:
     return {name: name for name in COLUMNS} | given
 
 
-def _words(choices: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
+def _words(choices: Mapping[str, Sequence[str | int]] | None) -> dict[str, str]:
     found = {word: what for what, every in CHOICES.items() for word in every}
     own: dict[str, str] = {}
     for what, every in (choices or {}).items():

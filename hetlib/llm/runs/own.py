@@ -43,7 +43,7 @@ class OwnPlan:
     data: str | Sequence[str] = ""
     estimator: str = "dpo"
     columns: Mapping[str, str] = field(default_factory=dict)
-    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
     ties: str = "drop"
     malformed: str = "stop"
     split: str = "train"
