@@ -86,7 +86,8 @@ def shape_of(name: str, people: int = 200, labels: int = 40) -> tuple[models.Ans
     rng = np.random.default_rng(1)
     pick = rng.integers(len(SHOWN), size=(people, labels))
     design = np.eye(5)[SHOWN[:, 0]] - np.eye(5)[SHOWN[:, 1]]
-    s, b = np.ones(people), 0.6 * (name == "position")
+    s: np.ndarray = np.ones(people)
+    b = 0.6 * (name == "position")
     sure, kind = np.ones(people), np.zeros(people, dtype=int)
     if name == "strengths":
         s = np.exp(0.7 * rng.standard_normal(people))
@@ -120,6 +121,11 @@ def error(found: np.ndarray) -> float:
     return float(np.sqrt(((found - found.mean() - true) ** 2).mean()))
 
 
+def fitted(model: Any) -> Any:
+    """Coefficients of a model of statsmodels."""
+    return model.fit().params
+
+
 def quality() -> None:
     """Errors on the four shapes."""
     for name, kind in KINDS.items():
@@ -150,7 +156,7 @@ def quality() -> None:
             X = np.hstack([data.design[:, :-1], np.ones((len(SHOWN), 1))])
             counts = np.column_stack([first, second])
             logit = api.GLM(counts, X, family=api.families.Binomial())
-            seconds, r = timed(lambda m=logit: m.fit().params)
+            seconds, r = timed(partial(fitted, logit))
             said = f"rewards {error(np.append(r[:-1], 0)):.3f}"
             said += f", position {abs(r[-1] - 0.6):.3f}" if name == "position" else ""
             print(f"{'':13s} statsmodels  {said}   {1e3 * seconds:.0f} ms")

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type, dict-item, list-item"
 """Every public name with degenerate input: a right answer or a refusal that names the argument.
 
 A name that is new needs nothing if its parameters have the names used elsewhere (:data:`VALUES`);

@@ -96,10 +96,10 @@ class Gather(SphinxPostTransform):
             if judged:
                 section = section_of(cell)
                 entry = gathered.setdefault(id(section), (section, [], []))
-                entry[2].extend(verdict for _, (verdict, _) in judged)
-                for one, (_, name) in judged:
+                entry[2].extend(verdict for _one, (verdict, _name) in judged)
+                for one, (_word, name) in judged:
                     self.link(one, name, docname)
-                entry[1].append(self.take(cell, outputs, [one for one, _ in judged]))
+                entry[1].append(self.take(cell, outputs, [one for one, _claim in judged]))
             elif part(cell, "source") is not None and (what := shows(outputs)):
                 source = part(cell, "source")
                 assert source is not None

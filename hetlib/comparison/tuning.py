@@ -55,7 +55,7 @@ def split(data: D, rng: np.random.Generator, folds: int = FOLDS) -> list[tuple[D
     """
     if isinstance(data, Linked):
         place = rng.permutation(len(data)) % folds
-        return [(_rows(data, place != k), _rows(data, place == k)) for k in range(folds)]
+        return [(_rows(data, place != k), _rows(data, place == k)) for k in range(folds)]  # type: ignore[misc]
     arrays = data if isinstance(data, tuple) else (data,)
     parts = [_divide(counts, rng, folds) for counts in arrays]
     out = []
@@ -67,7 +67,7 @@ def split(data: D, rng: np.random.Generator, folds: int = FOLDS) -> list[tuple[D
 
 
 def _rows(data: Linked, which: ArrayLike) -> Linked:
-    return Linked(data.y1[which], data.y2[which], data.votes[which])
+    return Linked(data.y1[which], data.y2[which], data.votes[which])  # type: ignore[index]
 
 
 def _divide(counts: Array, rng: np.random.Generator, folds: int) -> list[Array]:

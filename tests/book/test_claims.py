@@ -294,7 +294,7 @@ def test_other_parameters_suspend_what_is_about_the_default(
 ) -> None:
     claim = next(c for c in JUDGED if c.paper is True and c.settings == scope)
     assert claims.check(claim.id, False).verdict == NOT_REPRODUCED
-    monkeypatch.setattr(claims.running, "changed", lambda: {"beta": 3.0})
+    monkeypatch.setattr("hetlib.book.claims.running.changed", lambda: {"beta": 3.0})
     expected = NOT_JUDGED if scope == "default" else NOT_REPRODUCED
     assert claims.check(claim.id, False).verdict == expected
     assert claims.check(claim.id, lambda: 1 / 0).verdict == expected
@@ -372,7 +372,7 @@ def test_every_field_of_a_verdict_is_escaped() -> None:
 
 def test_a_claim_of_a_page_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     row = WORDS | {"id": "mine", "paper": True, "chapter": "my-chapter"}
-    monkeypatch.setattr(claims.yaml, "safe_load", lambda _: [row])
+    monkeypatch.setattr("hetlib.book.claims.yaml.safe_load", lambda _: [row])
     claims.load.cache_clear()
     try:
         with pytest.raises(ValueError, match=r"claim mine: there is no page book/my-chapter\.md"):

@@ -98,7 +98,9 @@ def test_labels_are_counted() -> None:
             assert 0 < result.used <= result.labels, key
             assert result.parameters is None or result.parameters >= 8, key
             assert result.ridge in RIDGES, key
-    used = {key: METHODS[key].fit(labels).used for key in ("agreement", "conditional 2")}
+    used: dict[str, Any] = {
+        key: METHODS[key].fit(labels).used for key in ("agreement", "conditional 2")
+    }
     assert used["agreement"] < used["conditional 2"] < 9_000
 
 
@@ -226,7 +228,7 @@ def test_registration_refuses_what_no_table_could_show() -> None:
         ("new", "anonymous", "great", "aim"),
     ):
         with pytest.raises(ValueError, match=word):
-            register(key, "A method", form=form, aim=aim)(lambda labels: None)  # type: ignore[arg-type,return-value]
+            register(key, "A method", form=form, aim=aim)(lambda labels: None)  # type: ignore[type-var]
     assert before == METHODS
 
 

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type, dict-item, list-item"
 """Worlds, what goes wrong in them, and their labels."""
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ def test_tables_without_a_solution_are_named_and_do_not_take_the_others_along() 
     with pytest.raises(ConvergenceError, match=r"1 of 5 tables have no solution \(number 3\)") as e:
         minimise(loss, np.zeros((5, 4)), max_steps=30)
     assert e.value.tables == (3,)
+    assert e.value.rewards is not None
     assert np.isnan(e.value.rewards[3]).all()
     for k in (0, 1, 2, 4):
         assert np.allclose(e.value.rewards[k], bradley_terry(wins[k]), atol=1e-8)

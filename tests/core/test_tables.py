@@ -18,7 +18,7 @@ from hetlib.core.tables import LabelTable, read_labels
 from hetlib.linked.moments import tabular_moments
 from hetlib.mixture.em import em_dpo
 
-ROWS = {
+ROWS: dict[str, list[Any]] = {
     "annotator": ["bo", "ann", "ann", "ann", "bo", "cy"],
     "first": ["x", "y", "x", "z", "z", "x"],
     "second": ["y", "x", "z", "y", "x", "y"],
@@ -26,7 +26,7 @@ ROWS = {
     "party": ["p", "q", "q", "q", "p", "p"],
 }
 #: What the rows say, counted by hand.
-WINS = [[0, 2, 0], [1, 0, 0.5], [1, 0.5, 0]]
+WINS: list[list[float]] = [[0, 2, 0], [1, 0, 0.5], [1, 0.5, 0]]
 
 
 def same(a: LabelTable, b: LabelTable) -> bool:

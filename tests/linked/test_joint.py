@@ -1,5 +1,7 @@
+# mypy: disable-error-code="arg-type, dict-item, list-item"
 """Joint certificates: against the bounds for pairs, a grid written apart, and cases by hand."""
 
+from collections.abc import Callable, Sequence
 from itertools import combinations, product
 
 import numpy as np
@@ -8,12 +10,14 @@ from scipy.optimize import linprog
 from scipy.special import expit, logit
 
 from hetlib import Population
+from hetlib.checks import Array
 from hetlib.linked.bounds import average_reward_bounds, bounds_from_counts, choice_moments
 from hetlib.linked.joint import Answers, joint_certificates, outcomes, widths_of_designs
 
 B = 4.0
 PAIRS = list(combinations(range(3), 2))
-DESIGNS = {
+Question = tuple[int, ...]
+DESIGNS: dict[str, list[list[Question]]] = {
     "pairs": [[p] for p in PAIRS],
     "again": [[p, p] for p in PAIRS],
     "different": [[p, q] for p, q in combinations(PAIRS, 2)],
@@ -21,12 +25,12 @@ DESIGNS = {
 }
 
 
-def people(seed, types=4, responses=3):
+def people(seed: int, types: int = 4, responses: int = 3) -> Population:
     rng = np.random.default_rng(seed)
     return Population(rng.uniform(-B / 2, B / 2, (types, responses)), rng.dirichlet(np.ones(types)))
 
 
-def chances(r, questions):
+def chances(r: Array, questions: Sequence[Question]) -> Array:
     """Every outcome's probability by its own multiplication, equal questions not merged."""
     rows = []
     for question in questions:
@@ -52,7 +56,9 @@ def chances(r, questions):
     return np.array([np.prod(combo, axis=0) for combo in product(*rows)])
 
 
-def brute(population, designs, i, j, size):
+def brute(
+    population: Population, designs: list[list[Question]], i: int, j: int, size: int
+) -> float:
     """The programme on a grid that has the population's own types as well."""
     axis = np.linspace(-B, B, size)
     own = population.rewards - population.rewards[:, [2]]
@@ -62,11 +68,11 @@ def brute(population, designs, i, j, size):
     target = rows[:, -len(own) :] @ population.weights
     found = linprog(r[:, j] - r[:, i], A_eq=rows, b_eq=target, method="highs-ipm")
     assert found.status == 0
-    return -found.fun
+    return float(-found.fun)
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_a_grid_reaches_nearly_as_far_and_never_further(name):
+def test_a_grid_reaches_nearly_as_far_and_never_further(name: str) -> None:
     population = people(3)
     joint = joint_certificates(
         [Answers.expected(population, q) for q in DESIGNS[name]], B, pairs=[(0, 1)]
@@ -79,7 +85,7 @@ def test_a_grid_reaches_nearly_as_far_and_never_further(name):
 
 
 @pytest.mark.parametrize("labels", [1, 2, 3])
-def test_a_pair_alone_is_the_closed_form(labels):
+def test_a_pair_alone_is_the_closed_form(labels: int) -> None:
     population = people(5)
     c = choice_moments(population, labels)[:, 0, 1]
     known = average_reward_bounds(c, B)
@@ -90,7 +96,7 @@ def test_a_pair_alone_is_the_closed_form(labels):
         assert -1e-9 < joint.upper[1, 0] + known.lower < 2e-3
 
 
-def test_everybody_at_the_bound_leaves_half_the_room():
+def test_everybody_at_the_bound_leaves_half_the_room() -> None:
     """Exercise 3 of chapter 12: p12 = σ(B) and p23 = 0.4 make the greatest r̄2 - r̄3 a logit."""
     certain = np.array([expit(B), expit(-B)])
     data = [Answers(((0, 1),), certain, certain), Answers(((1, 2),), [0.4, 0.6], [0.4, 0.6])]
@@ -99,7 +105,7 @@ def test_everybody_at_the_bound_leaves_half_the_room():
     assert joint.upper[1, 2] < average_reward_bounds([0.4], B).upper - 0.2
 
 
-def test_certificates_hold_at_random_points_and_witnesses_have_the_data():
+def test_certificates_hold_at_random_points_and_witnesses_have_the_data() -> None:
     population = people(7)
     joint = joint_certificates([Answers.expected(population, q) for q in DESIGNS["again"]], B)
     rng = np.random.default_rng(0)
@@ -120,7 +126,7 @@ def test_certificates_hold_at_random_points_and_witnesses_have_the_data():
     assert set(np.unique(joint.ranking.order)) <= {-1, 0, 1}
 
 
-def test_a_lowered_certificate_is_caught():
+def test_a_lowered_certificate_is_caught() -> None:
     """The verification is not blind: where the bound is tight, a little less fails somewhere."""
     population = people(7)
     joint = joint_certificates(
@@ -130,7 +136,7 @@ def test_a_lowered_certificate_is_caught():
     assert joint.shortfall((0, 1), r).min() < 2e-3
 
 
-def test_four_responses():
+def test_four_responses() -> None:
     population = people(1, responses=4)
     pairs = list(combinations(range(4), 2))
     ends = [(0, 1), (1, 0)]
@@ -143,7 +149,7 @@ def test_four_responses():
     assert rank.width(0, 1) < once.width(0, 1)
 
 
-def test_counts_widen_and_cover():
+def test_counts_widen_and_cover() -> None:
     counts = [9, 20, 31]
     pair = bounds_from_counts(counts[::-1], B, 0.9)
     joint = joint_certificates([Answers.counted([(0, 1), (0, 1)], counts, 0.9)], B, tolerance=1e-4)
@@ -151,7 +157,7 @@ def test_counts_widen_and_cover():
     assert joint.upper[1, 0] == pytest.approx(-pair.lower, abs=3e-4)
 
 
-def test_outcomes_of_equal_questions_are_counted_once():
+def test_outcomes_of_equal_questions_are_counted_once() -> None:
     assert outcomes([(0, 1)] * 3) == [((0, 1),) * k + ((1, 0),) * (3 - k) for k in (3, 2, 1, 0)]
     assert len(outcomes([(0, 1, 2)])) == 6
     assert len(outcomes([(0, 1), (1, 0)])) == 3
@@ -186,12 +192,12 @@ def test_outcomes_of_equal_questions_are_counted_once():
         ),
     ],
 )
-def test_what_cannot_be_is_named(made, words):
+def test_what_cannot_be_is_named(made: Callable[[], object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         made()
 
 
-def test_more_questions_never_leave_more_open():
+def test_more_questions_never_leave_more_open() -> None:
     designs = {"once": DESIGNS["pairs"], "both": DESIGNS["pairs"] + DESIGNS["again"]}
     exact = widths_of_designs(designs, people(4), B)
     few = widths_of_designs({"once": DESIGNS["pairs"]}, people(4), B, people=100)

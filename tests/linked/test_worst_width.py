@@ -1,18 +1,25 @@
+# mypy: disable-error-code="arg-type, dict-item, list-item"
 """The rate of the worst width against an exchange algorithm; tables of counts; one more label."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import logit
 
+from hetlib.checks import Array
 from hetlib.linked import bounds
 
 WAYS = [(m, B) for m in (1, 2, 3, 5) for B in (2.0, 4.0, 8.0)]
 
 
-def remez(m, B):
+def remez(m: int, B: float) -> float:
     """Error of the best odd polynomial of degree m to the logit, by Remez's exchange."""
     T = np.tanh(B / 2)
-    f = lambda t: logit((1 + T * t) / 2)  # noqa: E731
+
+    def f(t: Array) -> Array:
+        return logit((1 + T * t) / 2)
+
     odd = np.arange(1, m + 1, 2)
     t = np.cos(np.pi * np.arange(len(odd) + 1) / (2 * len(odd) + 1))  # decreasing in (0, 1]
     fine = np.cos(np.linspace(0, np.pi / 2, 20_001))
@@ -28,25 +35,25 @@ def remez(m, B):
         t = fine[np.sort(at)]
         if abs(error).max() < abs(solved[-1]) * (1 + 1e-9):
             break
-    return abs(error).max()
+    return float(abs(error).max())
 
 
 @pytest.mark.parametrize(("m", "B"), WAYS)
-def test_the_worst_width_lies_between_its_bounds(m, B):
+def test_the_worst_width_lies_between_its_bounds(m: int, B: float) -> None:
     low, high = bounds.worst_width_bounds(m, B)
     width = 2 * remez(m - (m % 2 == 0), B)
     assert low <= width <= high * (1 + 1e-6)
     assert width > 0.7 * high
 
 
-def test_one_label_has_a_closed_form():
+def test_one_label_has_a_closed_form() -> None:
     for B in (0.5, 4.0, 20.0):
         known = B - 4 * np.arctan(np.tanh(B / 4))
         assert bounds.worst_width_bounds(1, B)[1] == pytest.approx(known, rel=1e-6)
     assert bounds.worst_width_bounds(0, 3.0) == (6.0, 6.0)
 
 
-def test_counts_are_read_from_rows_and_files(tmp_path):
+def test_counts_are_read_from_rows_and_files(tmp_path: Path) -> None:
     rows = [["a", "b", 3, 5, 2], ["b", "c", 4, 6]]
     names, table = bounds.read_counts(rows)
     file = tmp_path / "counts.csv"
@@ -69,12 +76,12 @@ def test_counts_are_read_from_rows_and_files(tmp_path):
         ([["a", "b", *range(12)]], "at most 8"),
     ],
 )
-def test_bad_counts_are_named(rows, words):
+def test_bad_counts_are_named(rows: list[list[object]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         bounds.read_counts(rows)
 
 
-def test_a_table_is_what_full_counts_are():
+def test_a_table_is_what_full_counts_are() -> None:
     counts = np.zeros((2, 3, 3))
     table = {}
     for i, j, won in ((1, 0, 60), (2, 0, 80), (2, 1, 90)):
@@ -87,7 +94,7 @@ def test_a_table_is_what_full_counts_are():
     assert some.order[2, 0] == 0
 
 
-def test_another_label_may_settle_what_more_people_cannot():
+def test_another_label_may_settle_what_more_people_cannot() -> None:
     people, labels = bounds.next_label([4000, 2000, 6000], 4.0)
     assert labels.shape == people.shape == (3,)
     assert labels.max() < 0.6 * people.min()
@@ -96,6 +103,6 @@ def test_another_label_may_settle_what_more_people_cannot():
     assert (few_labels > few_people).all()
 
 
-def test_an_even_label_is_worth_little_at_the_ends_of_one_label():
+def test_an_even_label_is_worth_little_at_the_ends_of_one_label() -> None:
     people, labels = bounds.next_label([40_000, 60_000], 4.0)
     assert labels == pytest.approx(people, rel=0.03)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import pretrain
 from hetlib.llm.model.settings import Settings
@@ -135,7 +136,7 @@ def test_accumulated_batches_are_one(world: World, answers: Answers) -> None:
     settings, data, held_out, small = world
     _, who, preferred = answers
 
-    def moved(**changes: int) -> Any:
+    def moved(**changes: Any) -> Any:
         s = replace(settings, **changes)
         fit = em_adapters(s, data, preferred, who, 1, folder=small, rounds=1, steps=2)
         return fit.model.margins(held_out)
@@ -148,7 +149,12 @@ def test_shared_tokens_are_counted_once(
 ) -> None:
     settings, data, _, small = world
     _, who, preferred = answers
-    count, calls = em.batches.shared_tokens, []
-    monkeypatch.setattr(em.batches, "shared_tokens", lambda d: calls.append(len(d)) or count(d))
+    count, calls = batches.shared_tokens, []
+
+    def counting(tokens: TokenPairs) -> Any:
+        calls.append(len(tokens))
+        return count(tokens)
+
+    monkeypatch.setattr(batches, "shared_tokens", counting)
     em_adapters(settings, data, preferred, who, 2, folder=small, rounds=1, steps=3)
     assert calls.count(len(data)) == 1

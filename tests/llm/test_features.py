@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,11 @@ def test_states_are_those_of_texts_alone_and_go_on(
     parts[1].write_bytes(parts[1].read_bytes()[:50])  # half written
     done: list[int] = []
     compute = features._states
-    monkeypatch.setattr(features, "_states", lambda *a: done.append(len(a[3])) or compute(*a))
+
+    def counting(*arguments: Any) -> Any:
+        done.append(len(arguments[3]))
+        return compute(*arguments)
+
+    monkeypatch.setattr(features, "_states", counting)
     assert (features.store_states(plan.settings, data, tmp_path / "states", small) == found).all()
     assert done == [16]

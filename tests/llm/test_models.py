@@ -219,9 +219,14 @@ def test_attention_is_pinned(tmp_path: Path) -> None:
 def test_memory_is_asked_of_ones_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what PyTorch keeps from an earlier run is given back before."""
     calls: list[Any] = []
+
+    def info(device: Any) -> tuple[int, int]:
+        calls.append(device)
+        return 7, 9
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty"))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda k: calls.append(k) or (7, 9))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", info)
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert models.free_memory("cuda") == 7
     assert calls == ["empty", 3]
@@ -234,7 +239,7 @@ def test_what_half_precision_costs() -> None:
     half = hidden.bfloat16(), weight.bfloat16()
     target = torch.randint(2000, (400,))
     rounded = scoring.token_log_probability(*half, target)
-    exact = scoring.token_log_probability(*(x.float() for x in half), target)
+    exact = scoring.token_log_probability(half[0].float(), half[1].float(), target)
     error = (rounded - exact).abs()
     assert 0 < error.mean() < 0.01
     assert error.max() < 2**-8 * 8  # half a unit in the last place of logits up to 8

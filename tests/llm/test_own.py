@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type, dict-item, list-item"
 """Labels of one's own: reading, refusing, training, going on, and adapters that others can load."""
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def test_dialogues_messages_and_strings(tmp_path: Path) -> None:
     head = "\n\nHuman: hi\n\nAssistant:"
     talk = [{"role": "user", "content": "hi"}]
     said = [{"role": "assistant", "content": word} for word in ("a", "b")]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"chosen": f"{head} a", "rejected": f"{head} b"},
         {"prompt": talk, "chosen": said[:1], "rejected": said[1:]},
         {"chosen": talk + said[:1], "rejected": talk + said[1:]},

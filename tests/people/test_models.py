@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,10 @@ def test_gradient(ties: str) -> None:
     theta = 0.3 + 0.2 * np.random.default_rng(0).standard_normal(size)
     _, found = models._objective(theta, data, kind, 0.01)
     steps = 1e-6 * np.eye(size)
-    value = lambda t: models._objective(t, data, kind, 0.01)[0]  # noqa: E731
+
+    def value(t: np.ndarray) -> float:
+        return models._objective(t, data, kind, 0.01)[0]
+
     assert found == pytest.approx(
         [(value(theta + e) - value(theta - e)) / 2e-6 for e in steps], rel=1e-4, abs=1e-4
     )
@@ -83,7 +87,7 @@ def test_one_taste_is_the_bradley_terry_fit() -> None:
 
 
 OPPOSED = (REWARD, -REWARD)
-PLANTED = {
+PLANTED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "nothing": ({}, set()),
     "position": ({"b": 0.6}, {"position"}),
     "strengths": ({"sigma": 0.9}, {"strengths"}),

@@ -140,8 +140,9 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["ties", "repeats", "bad"])
 def test_unknown_options_are_refused(option: str) -> None:
+    options: dict[str, Any] = {option: "x"}
     with pytest.raises(ValueError, match=f"{option} is 'x'"):
-        read_labels([row()], **{option: "x"})
+        read_labels([row()], **options)
 
 
 def test_columns_are_named() -> None:

@@ -11,10 +11,10 @@ from hetlib.core.labels import Linked
 from hetlib.linked.moments import moments_from_counts, tabular_moments
 from hetlib.people.stream import count_files, count_part, count_stream, total
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
-def labels(
-    n: int = 3000, people: int = 40, items: int = 6, seed: int = 0
-) -> tuple[np.ndarray, ...]:
+
+def labels(n: int = 3000, people: int = 40, items: int = 6, seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
     first = rng.integers(items, size=n)
     second = (first + rng.integers(1, items, size=n)) % items
@@ -26,7 +26,11 @@ def test_any_cut_and_any_order_give_the_same() -> None:
     whole = count_part(*rows, 40, 6)
     rng = np.random.default_rng(1)
     order = rng.permutation(3000)
-    parts = [count_part(*(x[part] for x in rows), 40, 6) for part in np.array_split(order, 7)]
+    who, first, second, votes = rows
+    parts = [
+        count_part(who[part], first[part], second[part], votes[part], 40, 6)
+        for part in np.array_split(order, 7)
+    ]
     again = total(reversed(parts))
     for name in ("key", "up", "down", "tie"):
         assert np.array_equal(getattr(whole, name), getattr(again, name))
@@ -59,7 +63,7 @@ def test_linked_pairs_are_those_of_the_moments() -> None:
     pick = np.repeat(rng.integers(3, size=(500, 1)), 2, axis=1)
     y1, y2 = pairs[pick, 0], pairs[pick, 1]
     votes = rng.integers(2, size=(500, 2))
-    expected = tabular_moments(Linked(y1, y2, votes), 3)
+    expected = tabular_moments(Linked(y1, y2, votes.astype(np.int8)), 3)
     who = np.repeat(np.arange(500), 2)
     counts = count_part(who, y1.ravel(), y2.ravel(), votes.ravel(), 500, 3)
     found = moments_from_counts(*counts.linked())
@@ -77,7 +81,9 @@ def test_linked_pairs_are_those_of_the_moments() -> None:
         (([0], [0], [1], [0.5]), "votes must hold 1 whole numbers"),
     ],
 )
-def test_bad_rows_are_named(rows: tuple[list[int], ...], message: str) -> None:
+def test_bad_rows_are_named(
+    rows: tuple[list[int], list[int], list[int], list[float]], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         count_part(*rows, 5, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,13 +195,17 @@ def test_bad_questions() -> None:
         by_offset(np.ones((2, 4)))
 
 
-def test_a_size_without_a_solution_is_nan_and_the_others_stay(monkeypatch):
+def test_a_size_without_a_solution_is_nan_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from hetlib.core.newton import ConvergenceError
     from hetlib.ring import curves
 
     fit = curves.fit_many
 
-    def failing(environment, method, size, *rest, **options):
+    def failing(
+        environment: RingEnvironment, method: str, size: int, *rest: Any, **options: Any
+    ) -> Array:
         if size == 1000:
             raise ConvergenceError("no minimum")
         return fit(environment, method, size, *rest, **options)
