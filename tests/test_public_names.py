@@ -163,7 +163,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "mixture.rankings.Rankings": {"orders": [[[0, 1, -1]], [[2, 0, 1]]], "types": None,
                                   "weights": [[0.5], [1.0]]},
     "mixture.rankings.Rankings.of": {},
-    "mixture.rankings.Rankings.take": {"self": Rankings([[[0, 1]], [[1, 0]]]), "which": [1]},  # type: ignore[arg-type]
+    "mixture.rankings.Rankings.take": {"self": Rankings([[[0, 1]], [[1, 0]]]), "which": [1]},
     "mixture.rankings.sample_rankings": {"annotators": 4, "tasks": 2, "length": 3},
     "mixture.regret.regret_table": {"policies": [[0.2, 0.3, 0.5]], "penalty": True},
     "mixture.regret.min_max_regret": {

@@ -42,6 +42,12 @@ SEEDS = 20
 VARIANTS = ROOT / "params" / "variants"
 FOLDER = ROOT / "_build" / "trials"
 TABLE = ROOT / "results" / "seeds.json"
+#: Parameters whose other values need what is not here (data, models) or a run of the command.
+ELSEWHERE = {
+    "10-language-models": {
+        *("data", "split", "held_out_share", "model", "rates", "rate_cells"),
+    }
+}
 
 
 def variants(names: list[str]) -> list[tuple[str, str, list[str]]]:
@@ -126,7 +132,8 @@ def untried() -> dict[str, list[str]]:
         tried: set[str] = set()
         for _, _, words in variants([chapter]):
             tried |= set(yaml.safe_load(Path(words[1]).read_text("utf-8")) or {})
-        names = [n for n in known_parameters(read_chapter(chapter)) if n not in NEUTRAL | tried]
+        tried |= NEUTRAL | ELSEWHERE.get(chapter, set())
+        names = [n for n in known_parameters(read_chapter(chapter)) if n not in tried]
         if names:
             left[chapter] = names
     return left

@@ -346,7 +346,7 @@ def test_a_run_that_is_stopped_harms_nothing(
     path.write_text("what was stored before")
     process = started(book)
     os.killpg(process.pid, number)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=180)[1]
     assert path.read_text() == "what was stored before"
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     if number == signal.SIGINT:

@@ -161,8 +161,12 @@ WORDS = re.compile(
     r"\b(larger|smaller|better|worse|more often|less often|never|always|in all|hurts|helps|beats|"
     r"much the same|every one|none of|outperforms|the only|nearly all|most of)\b"
 )
-#: Parts of a chapter that report or ask, and have no results of their own.
-APART = ("Exercises", "Further reading", "Paper and here", "What you will learn")
+#: Parts of a chapter that report, describe other works or ask, and have no results of their own.
+APART = (
+    *("Exercises", "Further reading", "Paper and here", "What you will learn"),
+    *("Why it matters", "Policy personalisation", "Open questions"),
+    "Games (Nash learning, maximal lotteries)",
+)
 
 
 def sections(text: str) -> dict[str, str]:

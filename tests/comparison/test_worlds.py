@@ -101,7 +101,7 @@ def test_masses_and_tilts() -> None:
 )
 def test_conditions_refuse_nonsense(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Conditions(**wrong)  # type: ignore[arg-type]
+        Conditions(**wrong)
 
 
 def test_worlds_refuse_what_they_cannot_have() -> None:
