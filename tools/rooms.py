@@ -57,6 +57,7 @@ def listing(room: str) -> str:
             members = ", ".join(public)
             out.append(
                 f"## `{module.removeprefix('hetlib.')}`\n\n```{{eval-rst}}\n"
+                ".. py:currentmodule:: None\n\n"  # or names are looked for inside the module before
                 f".. autosummary::\n   :nosignatures:\n\n{table}\n\n"
                 f".. automodule:: {module}\n   :members: {members}\n```\n"
             )

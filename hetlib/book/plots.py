@@ -162,7 +162,7 @@ def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
         ax: Axes to draw on.
 
     Returns:
-        Where a policy is drawn: from shape (..., 3) to the plane, shape (..., 2).
+        Where a policy is drawn, from shape (..., 3) to the plane, shape (..., 2).
     """
     corners = np.array([[0, 0], [1, 0], [0.5, 3**0.5 / 2]])
     ax.fill(*corners.T, facecolor="none", edgecolor="#888888", linewidth=1)

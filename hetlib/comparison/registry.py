@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
 
-#: Forms of labels: what must be known about annotators, in a sentence and in a word.
+#: Forms of labels, with what must be known about annotators, in a sentence and in a word.
 FORMS = {
     "none": ("nothing, not even labels", "–"),
     "anonymous": ("nothing: anonymous labels", "nothing"),
@@ -173,7 +173,7 @@ def load(home: str | Path) -> str:
         home: Such as ``hetlib.comparison.methods.direct`` or ``mymethod.py``.
 
     Returns:
-        The home as methods and digests name it: the module, or the whole path.
+        The home as methods and digests name it, the module, or the whole path.
 
     Raises:
         ValueError: no such file or module, or one that registers nothing.

@@ -237,7 +237,7 @@ def _ring(c: Conditions) -> Array:
     return RingEnvironment(n, shifts, scales, [0.075 / step] * k).centred().rewards
 
 
-#: What draws the people of a world that was added by :func:`world`.
+#: What draws the people of a world that was added by ``world``.
 Draw = Callable[[Conditions, np.random.Generator], Population]
 _ADDED: dict[str, Draw] = {}
 

@@ -571,7 +571,7 @@ def next_label(
         pairs: Number of pairs that share the level.
 
     Returns:
-        Width of the interval at the counts to be expected, for each of the three: if new people
+        Width of the interval at the counts to be expected, for each of the three, if new people
         give these labels, m each; and if the same people give one more, shape (3,) each.
 
     Raises:

@@ -32,7 +32,7 @@ from hetlib.linked.bounds import CertifiedRanking, confidence_box, limit
 Question = tuple[int, ...]
 Outcome = tuple[Question, ...]
 
-#: Most responses: cells of the verification are cubes of one dimension less.
+#: Most responses, since cells of the verification are cubes of one dimension less.
 MOST = 4
 
 

@@ -3,7 +3,7 @@
 logit Pr(first chosen) = s_u · x'θ_k + b, where x is the difference of the two items (or of
 their features), θ_k the rewards of the person's type, s_u how strongly the person feels, and b
 the effect of being shown first. A careless person answers by coin. People's classes are not
-known: the likelihood of a person is a mixture, as in :mod:`hetlib.mixture`.
+known: the likelihood of a person is a mixture, as in ``hetlib.mixture``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hetlib.core.labels import TIE, Indices
 from hetlib.mixture.em import responsibilities
 from hetlib.people.tables import PeopleLabels, graph
 
-#: How a tie is treated: half a win each, or by the model of Davidson or of Rao and Kupper.
+#: How a tie is treated, as half a win each, or by the model of Davidson or of Rao and Kupper.
 TIE_MODELS = ("half", "davidson", "rao-kupper")
 
 
@@ -218,7 +218,7 @@ class Fit:
 
     @property
     def average_reward(self) -> Array:
-        """The paper's average over people: types by mass, strengths, the careless as zero."""
+        """The paper's average over people, with types by mass, strengths, the careless as zero."""
         return np.asarray(self.mean_strength * (self.masses @ self.rewards))
 
 
@@ -493,7 +493,7 @@ def simulate(model: Fit, data: Answers, rng: np.random.Generator) -> Answers:
     return replace(data, first=table(0), second=table(1), tie=table(2))
 
 
-#: So many simulated ratios above the observed one end a test: it will not reject.
+#: So many simulated ratios above the observed one end a test, which will not reject.
 ENOUGH = 5
 
 

@@ -32,7 +32,7 @@ class VarianceParts:
 
     @property
     def person_share(self) -> Array:
-        """Part of the variance that lies between people: Cohen's kappa of the two answers."""
+        """Part of the variance that lies between people, Cohen's kappa of the two answers."""
         return np.asarray(self.person / self.total)
 
     @property

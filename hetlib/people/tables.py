@@ -30,7 +30,7 @@ from hetlib.core.labels import TIE, Bits, Indices
 TIES = ("tie", "tie (bothbad)", "both bad", "both good", "draw", "equal", "0.5", ".5")
 #: What stands where no answer was given.
 MISSING = ("", "na", "nan", "n/a", "none", "null", "skip", "skipped")
-#: Columns by shape of table: those needed, and those read if they are there.
+#: Columns by shape of table, those needed, and those read if they are there.
 NEEDED = {
     "comparisons": ("annotator", "first", "second", "choice"),
     "rankings": ("annotator", "item", "rank"),

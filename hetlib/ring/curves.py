@@ -29,7 +29,7 @@ from hetlib.ring.fits import (
 )
 
 #: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
-#: What :func:`distances` measures.
+#: What ``distances`` measures.
 MEASURES = ("tv", "kl", "regret")
 KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
 METHODS = (

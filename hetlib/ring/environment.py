@@ -35,7 +35,7 @@ DECAYS: dict[str, Any] = {
     "gaussian": lambda d, rate: rate ** (d**2),
 }
 
-#: Most prompts: tables by pair have n^2 entries a type.
+#: Most prompts, since tables by pair have n^2 entries a type.
 LARGEST = 10_000
 
 #: Methods whose exact population optimum :meth:`RingEnvironment.optimum` knows.

@@ -36,7 +36,7 @@ DEVICES: dict[str, tuple[float, float, float]] = {
 }
 
 
-#: Seconds that a step takes however small its products are: of each layer and micro-batch, for
+#: Seconds that a step takes however small its products are, of each layer and micro-batch, for
 #: launching some hundred operations forward and backward, and of each step besides.
 LAUNCH = {"GPU": (1.5e-3, 1e-2), "CPU core": (3e-3, 1e-2)}
 
