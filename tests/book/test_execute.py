@@ -311,8 +311,9 @@ while Path("../wait").exists():
 print(number)"""
 
 RUN = """\
-import sys; from pathlib import Path
+import signal, sys; from pathlib import Path
 import execute
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 execute.ROOT = Path.cwd()
 sys.exit(execute.main())"""
 

@@ -103,7 +103,7 @@ def test_a_link_of_ones_own_meets_every_property_test(tmp_path: Path) -> None:
     """One file adds a link; nothing else changes, and every test of links and people runs it."""
     (tmp_path / "own_link.py").write_text(OWN)
     files = [str(HERE / name) for name in ("test_link.py", "test_population.py")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "own_link", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "own_link", "-p", "no:cacheprovider"]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [*command, "-v", "-m", "not slow", *files],
