@@ -263,7 +263,7 @@ class _Features:
 
 @dataclass(frozen=True)
 class Certificate:
-    """r_better - r_worse <= constant + Σ price Pr(outcome | r), for all r with |r_i - r_j| <= B.
+    """r_better - r_worse <= constant + Σ price Pr(outcome given r), for all r within B.
 
     Attributes:
         better: Index of the response whose lead is bounded.
