@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 
 def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -25,7 +26,14 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
         )
 
 
+def own_modules(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Leave Python's own modules out of the list of sources: they have no page."""
+    getattr(env, "_viewcode_modules", {}).pop("builtins", None)
+    return []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the hook."""
     app.connect("html-page-context", mend)
+    app.connect("env-updated", own_modules)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
