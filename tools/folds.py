@@ -63,10 +63,10 @@ def shows(output: nodes.Element) -> str:
 
 
 def fold(cell: nodes.Element, what: str) -> None:
-    """Fold the source of a cell."""
+    """Fold the source of a cell under a line that says what it is."""
     cell["hide_mode"] = "input"
-    cell["prompt_show"] = f"Show the code of {what}"
-    cell["prompt_hide"] = f"Hide the code of {what}"
+    cell["prompt_show"] = f"Show {what}"
+    cell["prompt_hide"] = f"Hide {what}"
 
 
 def section_of(node: nodes.Node) -> nodes.Element:
@@ -88,8 +88,11 @@ class Gather(SphinxPostTransform):
         gathered: dict[int, tuple[nodes.Element, list[nodes.Element], list[str]]] = {}
         for cell in [node for node in self.document.findall(nodes.container) if is_cell(node)]:
             outputs = part(cell, "output")
-            if cell.get("hide_mode") == "input" and (outputs is None or not shows(outputs)):
-                fold(cell, "the next steps")
+            code = part(cell, "source")
+            if code is not None and "HETLIB_PROFILE" in code.astext():
+                fold(cell, "the parameters of this page")
+            elif cell.get("hide_mode") == "input" and (outputs is None or not shows(outputs)):
+                fold(cell, "the code of the next steps")
             if outputs is None:
                 continue
             judged = [(one, claim) for one in outputs.children if (claim := claim_of(one))]
@@ -104,7 +107,7 @@ class Gather(SphinxPostTransform):
                 source = part(cell, "source")
                 assert source is not None
                 if what == "figure" or "def " not in source.astext():
-                    fold(cell, f"this {what}")
+                    fold(cell, f"the code of this {what}")
         for section, cells, verdicts in gathered.values():
             self.place(section, cells, verdicts)
 
@@ -114,10 +117,10 @@ class Gather(SphinxPostTransform):
         """The cell, or only its verdicts where it shows something else, out of its place."""
         if len(judged) == len(outputs.children):
             cell.parent.remove(cell)
-            fold(cell, "these checks")
+            fold(cell, "the code of these checks")
             return cell
         if part(cell, "source") is not None and (what := shows(outputs)):
-            fold(cell, f"this {what}")
+            fold(cell, f"the code of this {what}")
         box = nodes.container(classes=["cell_output"])
         for one in judged:
             outputs.remove(one)
