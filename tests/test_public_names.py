@@ -207,8 +207,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "ring.fits.fit_personalised": {"wins_by_type": win_counts_by_type(SHOWN, 2, True)},
     "ring.fits.counted_borda": {"wins": 1 + win_counts(SHOWN, True)},
     "ring.fits.distances": {"policy": np.full((2, 6), 1 / 6)},
-    "ring.tables.one_dimensional": {"table": [[1.0, 2], [2, 3]]},
-    "ring.tables.by_offset": {"table": [[1.0, 2], [2, 3]]},
+    "ring.environment.by_offset": {"table": [[1.0, 2], [2, 3]]},
     "ring.curves.fit_many": {"method": "corrected 0.5"},
     "ring.curves.mean_distance": {"method": "integral"},
     "ring.curves.learning_curves": {"sizes": [20], "methods": ["ipo"]},
@@ -227,7 +226,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "llm.analysis.evaluation.calibration": {
         "margins": [1.0, -1, 2], "preferred": [1.0, 0, 0.5], "bins": 2,
     },
-    "llm.analysis.evaluation.score_curve": {"lengths": [20.0, 60, 90]},
     "llm.analysis.evaluation.margin_curve": {"margins": [1.0, -1, 2], "lengths": LENGTHS[:3]},
     "llm.analysis.limits.fit_lengths": {"preferred": [0.3, 0.2, 0.7, 0.4, 0.5, 0.9, 0.2]},
     "llm.analysis.limits.rule": {"name": "shorter"},
