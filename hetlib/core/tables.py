@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib
 import io
 import json
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +22,8 @@ from hetlib.extras import require
 
 #: What a choice can be called in ``codes``, and the vote that it becomes.
 CHOICES = {"first": 0, "second": 1, "tie": TIE, "skip": NOT_ANSWERED}
-#: Kinds of files, by how their names end.
-FILES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+#: Kinds of files, by how their names end; those of text also with .gz after it.
+FILES = (".csv", ".txt", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +164,8 @@ def read_labels(
     """Read labels from a table with one label a row.
 
     Args:
-        source: A file (CSV, TSV, JSON lines, Parquet; the first three also ``.gz``), a data
-            frame, a mapping from names to columns, or an iterable of one mapping a row.
+        source: A file as :func:`read_rows` takes it, a data frame, a mapping from names to
+            columns, or an iterable of one mapping a row.
         annotator: Column with the person; None for anonymous labels.
         first: Column with the name of the first response.
         second: Column with the name of the second response.
@@ -178,14 +181,14 @@ def read_labels(
 
     Raises:
         ValueError: a kind of file, a column or an entry that is not known, a row without
-            annotator, group or response, or a response beside itself. It names the row.
-        ImportError: Parquet without pandas and pyarrow.
+            annotator, group or response, or a response beside itself. It names the row, from 1.
+        ImportError: Parquet without pyarrow.
     """
     wanted = {"annotator": annotator, "first": first, "second": second}
     wanted |= {"choice": choice, "group": group}
     names = {role: name for role, name in wanted.items() if name is not None}
     columns = _columns(source, list(names.values()))
-    text = {role: [_text(v) for v in columns[name]] for role, name in names.items()}
+    text = {role: [as_text(v) for v in columns[name]] for role, name in names.items()}
     lengths = {names[role]: len(values) for role, values in text.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"columns differ in length: {lengths}")
@@ -193,7 +196,7 @@ def read_labels(
         raise ValueError("the table has no rows; at least one label is needed")
     for role in text:
         if role != "choice" and "" in text[role]:
-            raise ValueError(f"row {text[role].index('')} has nothing under {names[role]!r}")
+            raise ValueError(f"row {text[role].index('') + 1} has nothing under {names[role]!r}")
     given = set(text["first"]) | set(text["second"])
     kept = tuple(str(r) for r in responses) if responses is not None else _sorted(given)
     if len(set(kept)) != len(kept):
@@ -201,14 +204,14 @@ def read_labels(
     place = {name: k for k, name in enumerate(kept)}
     if unknown := given - set(kept):
         raise ValueError(f"responses lacks {min(unknown)!r}, which the table has")
-    own = None if codes is None else {_text(k): _code(k, v) for k, v in codes.items()}
+    own = None if codes is None else {as_text(k): _code(k, v) for k, v in codes.items()}
     votes = np.empty(len(text["first"]), dtype=np.int8)
     for row, (a, b, c) in enumerate(
-        zip(text["first"], text["second"], text["choice"], strict=True)
+        zip(text["first"], text["second"], text["choice"], strict=True), 1
     ):
         if a == b:
             raise ValueError(f"row {row} compares {a!r} with itself; two responses are needed")
-        votes[row] = _vote(row, a, b, c, own)
+        votes[row - 1] = _vote(row, a, b, c, own)
     out: dict[str, Any] = {}
     for role in ("annotator", "group"):
         found = _sorted(text[role]) if role in text else ()
@@ -251,27 +254,27 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def _text(value: Any) -> str:
-    """An entry as text; nothing if it is missing."""
+def as_text(value: Any) -> str:
+    """An entry as text; nothing if it is missing, and a whole number as such."""
     if isinstance(value, str):
         return value.strip()
     if value is None or str(value) in ("nan", "<NA>", "NaT"):
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))  # a column of whole numbers with gaps is one of floats
-    return str(value)
+    return str(value).strip()
 
 
 def _columns(source: Any, names: list[str]) -> Mapping[str, Sequence[Any]]:
     """Columns by name, of a file, a frame, a mapping or rows."""
     if isinstance(source, str | Path):
-        rows = _rows(Path(source))
+        rows: list[Any] = list(read_rows(source))
     elif isinstance(source, Mapping) or hasattr(source, "columns"):
         have = list(source.keys())
         return {name: list(source[_known(name, have)]) for name in names}
     else:
         rows = list(source)
-    for k, row in enumerate(rows):
+    for k, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise ValueError(f"row {k} is {type(row).__name__}; names and entries are needed")
     have = sorted({str(name) for row in rows for name in row})
@@ -288,34 +291,72 @@ def _known(name: str, have: Sequence[Any]) -> str:
     return name
 
 
-def _rows(path: Path) -> Sequence[Any]:
-    """Rows of a file as mappings."""
-    packed = path.suffix == ".gz"
-    kind = Path(path.stem).suffix if packed else path.suffix
-    if kind not in FILES or (packed and kind == ".parquet"):
-        raise ValueError(f"{path.name} ends in {kind!r}; files end in {', '.join(FILES)}")
-    if kind == ".parquet":
-        require("pandas", "pyarrow")
-        import pandas as pd
+def parquet_reader() -> Any:
+    """The module that reads Parquet.
 
-        frame = pd.read_parquet(path)
-        return list(frame.to_dict("records"))
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    require("pyarrow")
+    return importlib.import_module("pyarrow.parquet")
+
+
+def read_rows(source: str | Path) -> list[dict[str, Any]]:
+    """All rows of a file, by name of column.
+
+    Args:
+        source: CSV, TSV, JSON lines or Parquet, by how its name ends (:data:`FILES`).
+
+    Raises:
+        ValueError: another kind of file, no text in UTF-8, no JSON, a column twice, or a row
+            with another number of fields than the head; it names the row, from 1 below the
+            head, or the line.
+        ImportError: Parquet without pyarrow.
+    """
+    path = Path(source)
+    packed = path.suffix.lower() == ".gz"
+    kind = (Path(path.stem) if packed else path).suffix.lower()
+    columnar = kind in (".parquet", ".pq")
+    if kind not in FILES or (packed and columnar):
+        raise ValueError(f"{path.name} ends in {kind!r}; give {', '.join(FILES)}")
+    if columnar:
+        try:
+            return list(parquet_reader().read_table(path).to_pylist())
+        except ValueError as error:  # pyarrow's ArrowInvalid is one
+            raise ValueError(f"{path.name} is no Parquet file: {error}") from None
     try:
-        raw = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-        content = raw.decode("utf-8-sig")
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{path.name} cannot be read as text: {error}") from None
+        text = (gzip.decompress if packed else bytes)(path.read_bytes()).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start}; save it as UTF-8"
+        raise ValueError(f"{path.name} is not UTF-8: {where}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from None
     if kind in (".jsonl", ".ndjson"):
-        rows: list[Any] = []
-        for k, line in enumerate(content.splitlines(), start=1):
-            try:
-                rows += [json.loads(line)] if line.strip() else []
-            except ValueError as error:
-                raise ValueError(f"{path.name}, line {k}, is no JSON: {error}") from None
-        return rows
-    lines = csv.DictReader(io.StringIO(content), delimiter="\t" if kind == ".tsv" else ",")
-    out = list(lines)
-    for k, cells in enumerate(out):
-        if None in cells or None in cells.values():
-            raise ValueError(f"{path.name}: row {k} has another number of entries than the head")
-    return out
+        return [_object(path.name, n, line) for n, line in enumerate(text.splitlines(), 1) if line]
+    return _separated(path.name, text, "\t" if kind == ".tsv" else ",")
+
+
+def _object(name: str, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{name}, line {number} is no JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{name}, line {number}: an object is needed, not {line[:40]}")
+    return row
+
+
+def _separated(name: str, text: str, mark: str) -> list[dict[str, Any]]:
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    if not lines:
+        raise ValueError(f"{name} is empty")
+    head = [column.strip() for column in lines[0]]
+    if twice := [column for column, k in Counter(head).items() if k > 1]:
+        raise ValueError(f"{name} has the column {twice[0]!r} twice")
+    for n, fields in enumerate(lines[1:], 1):
+        if fields and len(fields) != len(head):
+            raise ValueError(f"{name}, row {n} has {len(fields)} fields; its head has {len(head)}")
+    return [dict(zip(head, fields, strict=True)) for fields in lines[1:] if fields]

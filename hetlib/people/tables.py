@@ -6,12 +6,8 @@ rank``) and ratings (``annotator, item, score``); CSV, JSON lines or Parquet.
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
-import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -25,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
 from hetlib.core.labels import TIE, Bits, Indices
+from hetlib.core.tables import as_text, read_rows
 
 #: What a choice may be called when neither response won; compared without regard to case.
 TIES = ("tie", "tie (bothbad)", "both bad", "both good", "draw", "equal", "0.5", ".5")
@@ -205,71 +202,6 @@ def graph(wins: ArrayLike) -> Graph:
     )
 
 
-def parquet_reader() -> Any:
-    """The module that reads Parquet.
-
-    Raises:
-        ImportError: pyarrow is not installed.
-    """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from error
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a file, by name of column."""
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        parquet = parquet_reader()
-        try:
-            return list(parquet.read_table(path).to_pylist())
-        except ValueError as error:  # pyarrow's ArrowInvalid is one
-            raise ValueError(f"{path.name} is no Parquet file: {error}") from None
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path.name} is not UTF-8: byte {error.start}; save it as UTF-8"
-        ) from None
-    if suffix in (".jsonl", ".ndjson"):
-        out = []
-        for n, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path.name}, line {n} is no JSON: {error.msg}") from None
-                if not isinstance(row, dict):
-                    raise ValueError(f"{path.name}, line {n}: an object is needed, not {line[:40]}")
-                out.append(row)
-        return out
-    if suffix not in (".csv", ".tsv", ".txt"):
-        raise ValueError(f"{path.name}: give .csv, .tsv, .jsonl or .parquet")
-    lines = list(csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ","))
-    if not lines:
-        raise ValueError(f"{path.name} is empty")
-    head = [name.strip() for name in lines[0]]
-    if twice := [name for name, k in Counter(head).items() if k > 1]:
-        raise ValueError(f"{path.name} has the column {twice[0]!r} twice")
-    out = []
-    for n, fields in enumerate(lines[1:], 1):
-        if not fields:
-            continue
-        if len(fields) != len(head):
-            raise ValueError(
-                f"{path.name}, row {n} has {len(fields)} fields; its head has {len(head)}"
-            )
-        out.append(dict(zip(head, fields, strict=True)))
-    return out
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(value).strip()
-
-
 def _number(value: Any) -> float:
     try:
         out = float(value)
@@ -292,7 +224,7 @@ def _table(
     source: str | Path | Iterable[Row], columns: Mapping[str, str] | None
 ) -> tuple[str, list[dict[str, Any]]]:
     """Kind of table, and its rows with our names of columns."""
-    rows = _rows(Path(source)) if isinstance(source, str | Path) else [dict(row) for row in source]
+    rows = read_rows(source) if isinstance(source, str | Path) else [dict(row) for row in source]
     if not rows:
         raise ValueError("the table has no rows")
     names = dict(columns or {})
@@ -334,7 +266,7 @@ def read_labels(
     prompt on one occasion; such pairs are not independent given the person, and a note says so.
 
     Args:
-        source: A file (.csv, .tsv, .jsonl, .parquet), or rows as mappings.
+        source: A file, as :func:`hetlib.core.tables.read_rows` takes it, or rows as mappings.
         columns: The table's name of a column by ours, such as ``{"annotator": "judge"}``.
         first_codes: What a choice of the first response is called, beside its name.
         second_codes: Likewise for the second.
@@ -382,7 +314,7 @@ def read_labels(
 
     for place, row in enumerate(rows, 1):
         n = int(row.get("_row", place))
-        who, a, b, c = (_text(row.get(k)) for k in NEEDED["comparisons"])
+        who, a, b, c = (as_text(row.get(k)) for k in NEEDED["comparisons"])
         weight = 1.0
         if "weight" in row:
             weight = _number(row["weight"])
@@ -410,7 +342,7 @@ def read_labels(
                 met["tie"].append(n)
                 if ties == "drop":
                     continue
-            key = (who, a, b, c, *(_text(row.get(k)) for k in OPTIONAL))
+            key = (who, a, b, c, *(as_text(row.get(k)) for k in OPTIONAL))
             if key in seen and kind == "comparisons":
                 met["exact repetition of an earlier row"].append(n)
                 if repeats == "once":
@@ -418,11 +350,11 @@ def read_labels(
             seen.add(key)
             person = people(who)
             if "type" in row:
-                name = _text(row["type"])
+                name = as_text(row["type"])
                 if types.setdefault(person, name) != name:
                     refuse("an annotator of two types", n, f"{who!r}: {types[person]!r}, {name!r}")
                     continue
-            prompt, time = prompts(_text(row.get("prompt"))), times(_text(row.get("occasion")))
+            prompt, time = prompts(as_text(row.get("prompt"))), times(as_text(row.get("occasion")))
             out.append((person, items(a), items(b), vote, weight, prompt, time))
     if wrong and bad == "refuse":
         raise ValueError(
@@ -485,8 +417,8 @@ def _pairs_of(
     value = "rank" if kind == "rankings" else "score"
     tasks: dict[tuple[str, ...], dict[str, tuple[float, int, Row]]] = defaultdict(dict)
     for n, row in enumerate(rows, 1):
-        who, item, number = _text(row.get("annotator")), _text(row.get("item")), row.get(value)
-        if _text(number).casefold() in MISSING:
+        who, item, number = as_text(row.get("annotator")), as_text(row.get("item")), row.get(value)
+        if as_text(number).casefold() in MISSING:
             met["not answered"].append(n)
         elif math.isnan(_number(number)):
             wrong[f"a {value} that is no number"].append(n)
@@ -495,7 +427,7 @@ def _pairs_of(
         elif not item:
             wrong["a response is missing"].append(n)
         else:
-            task = tasks[who, _text(row.get("prompt")), _text(row.get("occasion"))]
+            task = tasks[who, as_text(row.get("prompt")), as_text(row.get("occasion"))]
             if item in task:
                 wrong["an item twice by one annotator on one occasion"].append(n)
                 continue
