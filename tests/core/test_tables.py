@@ -76,7 +76,9 @@ def test_columns_and_codes_of_ones_own() -> None:
     assert table.responses == ("2", "9", "10")  # numbers by their size
     assert table.annotators == ("1", "2")
     assert table.votes.tolist() == [0, 1, TIE]
-    with pytest.raises(ValueError, match=r"row 2 has the choice '='; allowed are 'L', 'R'"):
+    with pytest.raises(
+        ValueError, match=r"neither response \(row 3\): '=' for '10' and '2'.*codes= has 'L', 'R'"
+    ):
         read_labels(data, codes={"L": "first", "R": "second"}, **names)
     with pytest.raises(ValueError, match=r"codes\['L'\] is 'left'; allowed are 'first'"):
         read_labels(data, codes={"L": "left"}, **names)
@@ -90,10 +92,14 @@ def test_columns_and_codes_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({"choice": ["x", "x", "z", "tie", None, "w"]}, {}, "row 5 has the choice 'w'; allowed"),
-        ({"annotator": ["bo", "", "a", "a", "b", "c"]}, {}, "row 1 has nothing under 'annotator'"),
-        ({"second": ["x"] * 6}, {}, "row 0 compares 'x' with itself"),
-        ({}, {"first": "left"}, "no column 'left'; the table has 'annotator', 'first'"),
+        (
+            {"choice": ["x", "x", "z", "tie", None, "w"]},
+            {},
+            r"neither response \(row 6\): 'w' for 'x' and 'y'",
+        ),
+        ({"annotator": ["bo", "", "a", "a", "b", "c"]}, {}, r"no annotator \(row 2\)"),
+        ({"second": ["x"] * 6}, {}, r"a response against itself \(row 1, 3, 6\)"),
+        ({}, {"first": "left"}, "no column 'left' for first; there are annotator, first, second"),
         ({}, {"responses": ["x", "y"]}, "responses lacks 'z', which the table has"),
         ({}, {"responses": ["x", "x", "y", "z"]}, "responses has a name twice"),
         ({"first": ["x"]}, {}, "columns differ in length"),
@@ -107,10 +113,10 @@ def test_errors_name_the_row(change: Any, arguments: Any, message: str) -> None:
 
 def test_bad_files(tmp_path: Path) -> None:
     for name, content, message in (
-        ("a.xls", "", "a.xls ends in '.xls'; files end in .csv"),
-        ("a.csv", "annotator,first,second,choice\n1,x,y\n", "row 0 has another number"),
-        ("a.jsonl", '{"first": 1}\nnonsense\n', "line 2, is no JSON"),
-        ("b.jsonl", "3\n", "row 0 is int"),
+        ("a.xls", "", "a.xls ends in .xls; give .csv"),
+        ("a.csv", "annotator,first,second,choice\n1,x,y\n", "row 1 has 3 fields; its head has 4"),
+        ("a.jsonl", '{"first": 1}\nnonsense\n', "line 2 is no JSON"),
+        ("b.jsonl", "3\n", "line 1: an object is needed, not 3"),
     ):
         (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=message):
