@@ -13,7 +13,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class PeopleLabels:
         types: Name of each annotator's type, or empty.
         notes: What was met on reading.
         ordered: Whether first and second say what was shown first; not so for rankings.
+        features: Difference of each feature, first less second, shape (rows, features).
     """
 
     annotators: tuple[str, ...]
@@ -92,6 +93,7 @@ class PeopleLabels:
     types: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     ordered: bool = True
+    features: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __len__(self) -> int:
         return len(self.who)
@@ -113,7 +115,8 @@ class PeopleLabels:
     def take(self, rows: ArrayLike) -> PeopleLabels:
         """Some of the rows, by mask or number; names of annotators and items stay."""
         index = np.asarray(rows)
-        names = ("who", "first", "second", "votes", "weight", "prompt", "occasion")
+        names = ["who", "first", "second", "votes", "weight", "prompt", "occasion"]
+        names += ["features"] if self.features.size else []
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def only(self, items: Iterable[int]) -> PeopleLabels:
@@ -327,6 +330,7 @@ def read_labels(
     ties: str = "half",
     repeats: str = "keep",
     bad: str = "refuse",
+    features: Mapping[str, Sequence[str]] | None = None,
 ) -> PeopleLabels:
     """Read comparisons, rankings or ratings by known annotators.
 
@@ -343,6 +347,8 @@ def read_labels(
         repeats: Rows equal in everything: ``"keep"`` as several occasions, or ``"once"``.
         bad: ``"refuse"`` the table at the first kind of row that cannot be read, or
             ``"skip"`` such rows and count them in the notes.
+        features: Columns with a feature of the first response and of the second, by its name,
+            such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.
 
     Returns:
         The labels, with a note on whatever was met.
@@ -361,6 +367,14 @@ def read_labels(
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(repr, allowed))}")
     kind, rows = _table(source, columns)
+    pairs = {name: tuple(two) for name, two in (features or {}).items()}
+    for name, two in pairs.items():
+        lacking = [c for c in two if c not in rows[0]]
+        if len(two) != 2 or lacking or kind != "comparisons":
+            raise ValueError(
+                f"features[{name!r}] is {list(two)}; two columns of a table of comparisons are "
+                f"needed, of {', '.join(rows[0])}"
+            )
     met: dict[str, list[int]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
     if kind != "comparisons":
@@ -394,6 +408,8 @@ def read_labels(
             refuse("a response against itself", n)
         elif not weight > 0:
             refuse("a weight that is no positive number", n, repr(row.get("weight")))
+        elif any(math.isnan(_number(row.get(c))) for two in pairs.values() for c in two):
+            refuse("a feature that is no number", n)
         else:
             vote = 0 if c == a else 1 if c == b else codes.get(c.casefold())
             if vote is None and c.casefold() in MISSING:
@@ -423,7 +439,8 @@ def read_labels(
                     refuse("an annotator of two types", n, f"{who!r}: {types[person]!r}, {name!r}")
                     continue
             prompt, time = prompts(_text(row.get("prompt"))), times(_text(row.get("occasion")))
-            out.append((person, items(a), items(b), vote, weight, prompt, time))
+            extra = [_number(row[one]) - _number(row[two]) for one, two in pairs.values()]
+            out.append((person, items(a), items(b), vote, weight, prompt, time, *extra))
     if wrong and bad == "refuse":
         raise ValueError(
             "; ".join(
@@ -471,6 +488,7 @@ def read_labels(
         tuple(types.get(k, "") for k in range(len(people.names))) if types else (),
         tuple(notes),
         kind == "comparisons",
+        table[:, 7:],
     )
 
 
