@@ -124,14 +124,19 @@ class CycleTest:
     p: float
 
 
-def cycle_test(labels: PeopleLabels) -> CycleTest:
+def cycle_test(labels: PeopleLabels, prior: float = 0.0) -> CycleTest:
     """Test of Bradley and Terry on the pooled labels of the comparable items.
 
     It treats labels as independent, and ties as half a win each way, which makes it cautious.
     A population of several types can pass it, and one with position effects fail.
+
+    Args:
+        labels: What was read.
+        prior: Wins each way given beforehand to every pair that met, in the fit alone.
     """
-    wins = labels.only(graph(labels.wins()).comparable).wins()
-    r = hetlib.bradley_terry(wins)
+    some = labels.only(graph(with_prior(labels, prior)).comparable)
+    wins = some.wins()
+    r = hetlib.bradley_terry(with_prior(some, prior))
     n = wins + wins.T
     p = expit(r[:, None] - r[None, :])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -340,6 +345,34 @@ def followed(labels: PeopleLabels, prior: float = 0.0) -> Followed:
         None if change is None else (some.items[change.pair[0]], some.items[change.pair[1]]),
         int((n[off] == 0).sum()),
     )
+
+
+def what_follows(found: Followed, average: Mapping[str, float]) -> list[str]:
+    """DPO's order beside that of the average over people, and how little turns it.
+
+    Args:
+        found: What DPO follows.
+        average: Fitted average reward by item.
+    """
+    best = sorted(found.items, key=lambda k: -average[k])
+    out = [
+        "DPO's order: " + " > ".join(found.items[:40]) + ".",
+        "The fitted average over people has the same order."
+        if best == list(found.items)
+        else "The fitted average over people has another order: " + " > ".join(best[:40]) + ".",
+    ]
+    if found.turned:
+        out.append(
+            f"If sampling moved by {found.change:.3f} in total variation from uniform, "
+            f"{found.turned[1]} would overtake {found.turned[0]}."
+        )
+    else:
+        out.append("No sampling turns DPO's order.")
+    if found.missing:
+        out.append(
+            f"{found.missing} pairs were never compared; their probabilities are those of the fit."
+        )
+    return out
 
 
 @dataclass(frozen=True)

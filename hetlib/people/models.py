@@ -248,8 +248,8 @@ def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
     ``tie`` is the logarithm of Davidson's nu, or of Rao and Kupper's threshold.
     """
     if ties == "half":
-        p = expit(eta)
-        logs = np.stack([log_expit(eta), log_expit(-eta), (log_expit(eta) + log_expit(-eta)) / 2])
+        up = log_expit(eta)
+        p, logs = np.exp(up), np.stack([up, up - eta, up - eta / 2])
         return logs, np.stack([1 - p, -p, 0.5 - p])
     if ties == "davidson":
         table = np.stack([eta / 2, -eta / 2, np.full_like(eta, tie)])

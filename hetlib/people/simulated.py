@@ -119,13 +119,21 @@ class Trial:
 def ratios(trial: Trial) -> dict[str, tuple[float, float]]:
     """Of each step of :func:`hetlib.people.models.diagnose`: observed ratio and a bootstrap one.
 
-    Strengths and carelessness are tested with two types where types are planted.
+    Strengths and carelessness are tested with two types where types are planted, each given
+    the other only where one of them or types are; whether types are multiples of one taste only
+    where there are types or two strengths. A test that is not made counts as a rejection of
+    what it could have taken back.
     """
     rng = np.random.default_rng([trial.seed, trial.labels, list(PLANTED).index(trial.planted)])
     data, _ = people(rng, trial.number, trial.labels, **PLANTED[trial.planted])
     fits: dict[Kind, Fit] = {}
     out = {}
+    left = {"types": (), "two strengths": ()}.get(trial.planted, ("not multiples",))
+    if trial.planted in ("nothing", "position"):
+        left = (*left, "strengths", "carelessness")
     for what, smaller, larger in models.steps(2 if trial.planted == "types" else 1):
+        if what in left:
+            continue
         for kind in (smaller, larger):
             if kind not in fits:
                 fits[kind] = models.fit(data, kind, start=fits.get(smaller))
@@ -177,7 +185,7 @@ def verdicts(
     sets: Sequence[Mapping[str, Sequence[float]]], level: float = 0.05
 ) -> list[tuple[str, ...]]:
     """What the audit names in each of the sets of one kind."""
-    p = p_values(sets)
+    p = {"not multiples": np.zeros(len(sets))} | p_values(sets)
     return [
         named({what: float(v[k]) for what, v in p.items()}, level / models.DIFFERENCES)
         for k in range(len(sets))
