@@ -329,6 +329,7 @@ class Rows:
         type: Type of the annotator.
         notes: What was met.
         ordered: Whether first and second say what was shown first; not so for rankings.
+        features: Difference of each feature, first less second, shape (labels, features).
     """
 
     annotators: tuple[str, ...]
@@ -344,6 +345,7 @@ class Rows:
     type: Indices
     notes: tuple[Note, ...]
     ordered: bool
+    features: Array
 
 
 def parquet_reader() -> Any:
@@ -571,6 +573,7 @@ def read_rows(
     bad: str,
     anonymous: bool = False,
     more: Sequence[str] = OPTIONAL,
+    features: Mapping[str, Sequence[str]] | None = None,
     remedy: str = "",
 ) -> Rows:
     """Read any of the three shapes; :func:`read_labels` has the meaning of each argument.
@@ -585,6 +588,7 @@ def read_rows(
         anonymous: Whether nobody says who labelled.
         more: Which of :data:`OPTIONAL` are read where they are; a type must be, unless
             all of them are read.
+        features: Columns with a feature of the first response and of the second, by its name.
         remedy: What to do about a choice that is not known.
 
     Raises:
@@ -598,6 +602,14 @@ def read_rows(
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(repr, allowed))}")
     kind, rows = _table(source, columns, anonymous)
+    two = {name: tuple(pair) for name, pair in (features or {}).items()}
+    for name, pair in two.items():
+        if len(pair) != 2 or any(c not in rows[0] for c in pair) or kind != "comparisons":
+            there = ", ".join(str(c) for c in rows[0] if c != ROW)
+            raise ValueError(
+                f"features[{name!r}] is {list(pair)}; two columns of a table of comparisons are "
+                f"needed, of {there}"
+            )
     typed = "type" in more and more is not OPTIONAL
     met: dict[str, list[int]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
@@ -632,6 +644,8 @@ def read_rows(
             refuse("a weight that is no positive number", n, repr(row.get("weight")))
         elif typed and not entry["type"]:
             refuse("no type", n)
+        elif any(math.isnan(_number(row.get(c))) for pair in two.values() for c in pair):
+            refuse("a feature that is no number", n)
         else:
             found = vote(a, b, c)
             if found is None:
@@ -662,7 +676,8 @@ def read_rows(
                 continue
             out.append(
                 (person, items(a), items(b), found, weight, prompts(entry["prompt"]),
-                 times(entry["occasion"]), kinds(sort))
+                 times(entry["occasion"]), kinds(sort),
+                 *(_number(row[one]) - _number(row[other]) for one, other in two.values()))
             )  # fmt: skip
     if wrong and bad == "refuse":
         raise ValueError(
@@ -679,7 +694,7 @@ def read_rows(
     if not out:
         raise ValueError("no row of the table holds a comparison of two different responses")
     table = np.array(out, dtype=np.float64)
-    whole = table.astype(np.int64).T
+    whole = table[:, :8].astype(np.int64).T
     notes = [Note(what, tuple(which), "left out") for what, which in wrong.items()]
     done = {
         "tie": "half a win each" if ties == "half" else "left out",
@@ -710,6 +725,7 @@ def read_rows(
         whole[7],
         tuple(notes),
         kind == "comparisons",
+        table[:, 8:],
     )
 
 
