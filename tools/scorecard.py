@@ -161,7 +161,7 @@ def title_of(source: Path, chapter: str) -> str:
 
 
 class Scorecard(SphinxDirective):
-    """``{scorecard} counts``, ``evidence``, ``failures``, ``chapters``, ``statements``."""
+    """A part: ``counts``, ``evidence``, ``failures``, ``chapters``, ``statements``, ``notes``."""
 
     required_arguments = 1
 
@@ -172,7 +172,7 @@ class Scorecard(SphinxDirective):
             self.env.note_dependency(str(path))
         self.rows = rows(notebooks)
         part = self.arguments[0]
-        if part not in ("counts", "evidence", "failures", "chapters", "statements"):
+        if part not in ("counts", "evidence", "failures", "chapters", "statements", "notes"):
             raise self.error(f"{part!r} is no part of the scorecard")
         return list(getattr(self, part)())
 
@@ -271,6 +271,16 @@ class Scorecard(SphinxDirective):
                 listing += nodes.list_item("", text)
             if listing.children:
                 section += listing
+            yield section
+
+    def notes(self) -> Iterator[nodes.Node]:
+        """A section for each of the two summaries: what it says, in its order of chapters."""
+        found = [row for row in self.rows if row.claim.source == "notes"]
+        found.sort(key=lambda row: row.claim.place.partition(":")[0], reverse=True)
+        for name, group in groupby(found, key=lambda row: row.claim.place.partition(":")[0]):
+            section = nodes.section(ids=[nodes.make_id(name)], names=[nodes.make_id(name)])
+            section += nodes.title(text=name)
+            section += self.table(list(group), f"{name}: its claims", ids=False)
             yield section
 
     def labels(self) -> set[str]:
