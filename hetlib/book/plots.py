@@ -155,6 +155,12 @@ def letters(options: int) -> list[str]:
     return list(islice(words, max(options, 0)))
 
 
+def responses(n: int, stem: str = "y") -> list[str]:
+    """Names y₁, y₂ … of n responses, for texts without formulas."""
+    low = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return [f"{stem}{str(k + 1).translate(low)}" for k in range(checks.whole("n", n))]
+
+
 def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
     """Set axes up as a triangle of policies over three responses, a corner each.
 
