@@ -55,25 +55,29 @@ def at_beta(policy: ArrayLike, beta: float) -> Array:
     """The policy of the same induced rewards with another strength of the KL penalty.
 
     Args:
-        policy: Probabilities with beta = 1 and a uniform reference, along the last axis; NaN
-            stays.
-        beta: Strength; below 1 the policy is sharper.
+        policy: Probabilities with beta = 1 and a uniform reference, along the last axis.
+        beta: Strength, 1e-3 to 1e3; below 1 the policy is sharper.
 
     Raises:
-        ValueError: beta is not positive, or a probability is not.
+        ValueError: a beta out of range, or a probability that is not positive.
     """
-    pi = np.asarray(policy, dtype=np.float64)
+    pi = checks.array("policy", policy, None)
     if (pi <= 0).any():
         where = [int(k) for k in np.argwhere(pi <= 0)[0]]
         raise ValueError(f"policy{where} is {pi[tuple(where)]}; every entry must be positive")
-    out: Array = softmax(np.log(pi) / checks.positive("beta", beta), axis=-1)
+    out: Array = softmax(np.log(pi) / _strength(beta), axis=-1)
     return out
+
+
+def _strength(beta: float) -> float:
+    if not 1e-3 <= checks.real("beta", beta) <= 1e3:
+        raise ValueError(f"beta is {beta}; 1e-3 to 1e3 are allowed")
+    return float(beta)
 
 
 def _target(environment: RingEnvironment, beta: float) -> RingEnvironment:
     """An environment whose pi* with beta = 1 is that of the given one with ``beta``."""
-    scales = [scale / checks.positive("beta", beta) for scale in environment.scales]
-    return replace(environment, scales=scales)
+    return replace(environment, scales=[s / _strength(beta) for s in environment.scales])
 
 
 def _parse(method: str) -> tuple[str, float]:
@@ -326,6 +330,7 @@ def fit_by_prompt(
         ValueError: malformed arguments.
     """
     seed, types = checks.whole("seed", seed, 0), len(environment.shifts)
+    comparisons = checks.whole("comparisons", comparisons, 1)
     anonymous = environment.sample(comparisons, np.random.default_rng([seed, 0]))
     votes = environment.sample_types(comparisons, np.random.default_rng([seed, 1]))
     wins, (second, first) = win_counts(anonymous), unanimous_counts(votes)
@@ -361,15 +366,16 @@ def stress_tests(environment: RingEnvironment, points: int) -> dict[str, tuple[A
 
     Args:
         environment: The starting point.
-        points: Number of values of each; of types, 1 to at most 7.
+        points: Number of values of each, 2 to 100; of types, 1 to at most 7.
 
     Returns:
         By name of what changes: its values, and a case for each.
 
     Raises:
-        ValueError: points is below 2.
+        ValueError: points is no whole number from 2 to 100.
     """
-    points = checks.whole("points", points, 2)
+    if not 2 <= checks.whole("points", points) <= 100:
+        raise ValueError(f"points is {points}; 2 to 100 are allowed")
     shifts = np.asarray(environment.shifts, dtype=np.float64)
     k, far = len(shifts), float(abs(shifts).max()) or 1.0
     outermost, inner = abs(shifts) == abs(shifts).max(), int(abs(shifts).argmin())
