@@ -45,8 +45,28 @@ Lab.certainty = (() => {
       });
       return Math.max(0, poly.reduce((sum, p, i) => sum + p * c[i], 0));
     });
-    const total = weights.reduce((a, b) => a + b);
-    return [atoms, weights.map((w) => w / total)];
+    const [z, v] = free.length ? polish(c, atoms, weights, low ? 1 : 0, free.length) : [atoms, weights];
+    const total = v.reduce((a, b) => a + b);
+    return [z, v.map((w) => w / total)];
+  }
+
+  /** Newton's steps on the moment equations, as long as they help. */
+  function polish(c, atoms, weights, from, free) {
+    const miss = (z, v) => c.map((moment, k) => moment - mean(z, v, (x) => x ** k));
+    let left = miss(atoms, weights), best = Math.max(...left.map(Math.abs));
+    for (let round = 0; round < 20 && best > 1e-14; round++) {
+      const slopes = left.map((_, k) => [
+        ...Array.from({ length: free }, (_, l) => weights[from + l] * k * atoms[from + l] ** Math.max(k - 1, 0)),
+        ...atoms.map((x) => x ** k)]);
+      const step = Lab.optima.solve(slopes, left);
+      if (!step) break;
+      const z = atoms.map((x, k) => (k < from || k >= from + free ? x : Math.min(Math.max(x + step[k - from], 0), 1)));
+      const v = weights.map((w, k) => Math.max(w + step[free + k], 0));
+      const now = miss(z, v), size = Math.max(...now.map(Math.abs));
+      if (!(size < best)) break;
+      [atoms, weights, left, best] = [z, v, now, size];
+    }
+    return [atoms, weights];
   }
 
   /** Least and greatest next moment. */
