@@ -24,8 +24,8 @@ Lab.certainty = (() => {
     return (a + b) / 2;
   }
 
-  /** The distribution on [0, 1] with moments c and the fewest atoms, ends included as asked. */
-  function principal(c, low, high) {
+  /** Atoms of the distribution on [0, 1] with moments c that has fewest, ends included as asked. */
+  function nodes(c, low, high) {
     let d = low ? c.slice(1) : c;
     if (high) d = d.slice(1).map((x, k) => d[k] - x);
     const free = [];
@@ -37,7 +37,12 @@ Lab.certainty = (() => {
       if (det > 0) free.push(half - far, half + far);
       else free.push(d[1] / d[0], d[1] / d[0]);
     }
-    const atoms = [...(low ? [0] : []), ...free.map((x) => Math.min(Math.max(x, 0), 1)), ...(high ? [1] : [])];
+    return [...(low ? [0] : []), ...free.map((x) => Math.min(Math.max(x, 0), 1)), ...(high ? [1] : [])];
+  }
+
+  /** These atoms and their weights. */
+  function principal(c, low, high) {
+    const atoms = nodes(c, low, high), free = atoms.length - low - high;
     const weights = atoms.map((x, k) => { // integrals of Lagrange's polynomials
       let poly = [1];
       atoms.forEach((z, l) => {
@@ -45,7 +50,7 @@ Lab.certainty = (() => {
       });
       return Math.max(0, poly.reduce((sum, p, i) => sum + p * c[i], 0));
     });
-    const [z, v] = free.length ? polish(c, atoms, weights, low ? 1 : 0, free.length) : [atoms, weights];
+    const [z, v] = free ? polish(c, atoms, weights, +low, free) : [atoms, weights];
     const total = v.reduce((a, b) => a + b);
     return [z, v.map((w) => w / total)];
   }
@@ -101,7 +106,7 @@ Lab.certainty = (() => {
     const gauss = principal(c, false, false), lobatto = principal(c, true, true);
     if (slope(gauss[0]) <= 0) return gauss;
     if (slope(inner(lobatto[0])) >= 0) return lobatto;
-    const rule = (t) => principal([...c, t], !upper, upper), slopeAt = (t) => slope(inner(rule(t)[0]));
+    const rule = (t) => principal([...c, t], !upper, upper), slopeAt = (t) => slope(inner(nodes([...c, t], !upper, upper)));
     const [low, high] = nextRange(c), first = low + 1e-9 * (high - low), last = high - 1e-9 * (high - low);
     if (slopeAt(first) <= 0) return gauss;
     if (slopeAt(last) >= 0) return lobatto;
