@@ -66,7 +66,7 @@ def unmasked(name: str, value: ArrayLike) -> None:
     Raises:
         ValueError: an entry is masked.
     """
-    if np.ma.is_masked(value):  # type: ignore[no-untyped-call]
+    if np.ma.is_masked(value):
         k = int(np.flatnonzero(np.ma.getmaskarray(value))[0])  # type: ignore[no-untyped-call]
         raise ValueError(
             f"{name} has masked entries, the first at {k}; fill them in or leave them out"
