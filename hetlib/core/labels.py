@@ -19,6 +19,23 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
+def draw_votes(p: Array, rng: np.random.Generator) -> Bits:
+    """Labels that name the second response with probability p, one uniform number each."""
+    return (rng.random(p.shape) < p).astype(np.int8)
+
+
+def draw_counts(
+    law: Array, size: int, rng: np.random.Generator, repeats: tuple[int, ...] = ()
+) -> Array:
+    """How often each cell of a table came up in ``size`` draws whose law it is, up to a factor.
+
+    Returns:
+        Counts of shape repeats + law.shape: one multinomial each, fast for any size.
+    """
+    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats or None)
+    return counts.reshape(*repeats, *law.shape).astype(np.float64)
+
+
 def _given(name: str, value: ArrayLike) -> NDArray[Any]:
     checks.unmasked(name, value)
     try:

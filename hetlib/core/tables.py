@@ -240,12 +240,12 @@ def read_labels(
     """
     columns = {"annotator": annotator, "first": first, "second": second, "choice": choice}
     columns |= {"type": group}
-    own = None if codes is None else {text(k): _code(k, v) for k, v in codes.items()}
+    own = None if codes is None else {as_text(k): _code(k, v) for k, v in codes.items()}
 
     def vote(a: str, b: str, chosen: str) -> int | None:
         return named_vote(a, b, chosen) if own is None else own.get(chosen)
 
-    found = read_rows(
+    found = read_table(
         source,
         {ours: theirs for ours, theirs in columns.items() if theirs is not None},
         vote,
@@ -358,6 +358,21 @@ def parquet_reader() -> Any:
         raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from error
 
 
+def read_rows(source: str | Path) -> list[dict[str, Any]]:
+    """All rows of a file, by name of column.
+
+    Args:
+        source: CSV, TSV, JSON lines or Parquet, by how its name ends (:data:`FILES`).
+
+    Raises:
+        ValueError: another kind of file, no text in UTF-8, no JSON, a column twice, or a row
+            with another number of fields than the head; it names the row, from 1 below the
+            head, or the line.
+        ImportError: Parquet without pyarrow.
+    """
+    return [{k: v for k, v in row.items() if k != ROW} for row in _records(Path(source))]
+
+
 def _records(path: Path) -> list[Any]:
     """All rows of a file, by name of column."""
     packed = path.suffix.lower() == ".gz"
@@ -457,7 +472,7 @@ def _once(name: str, head: Sequence[Any]) -> None:
 ROW = "\0row"
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """An entry as text; nothing if it is missing."""
     if isinstance(value, str):
         return value.strip()
@@ -553,7 +568,7 @@ def _table(
     )
 
 
-def read_rows(
+def read_table(
     source: Any,
     columns: Mapping[str, str] | None,
     vote: Vote,
@@ -608,7 +623,7 @@ def read_rows(
     for place, row in enumerate(rows, 1):
         n = int(row.get(ROW, place))
         try:
-            entry = {k: text(row.get(k)) for k in (*NEEDED["comparisons"], *more)}
+            entry = {k: as_text(row.get(k)) for k in (*NEEDED["comparisons"], *more)}
         except ValueError as error:
             refuse("no text", n, str(error))
             continue
@@ -717,8 +732,8 @@ def _pairs_of(
     tasks: dict[tuple[str, ...], dict[str, tuple[float, int, Row]]] = defaultdict(dict)
     for place, row in enumerate(rows, 1):
         n = int(row.get(ROW, place))
-        who, item, number = text(row.get("annotator")), text(row.get("item")), row.get(value)
-        if text(number).casefold() in MISSING:
+        who, item, number = as_text(row.get("annotator")), as_text(row.get("item")), row.get(value)
+        if as_text(number).casefold() in MISSING:
             met["not answered"].append(n)
         elif math.isnan(_number(number)):
             wrong[f"a {value} that is no number"].append(n)
@@ -727,7 +742,7 @@ def _pairs_of(
         elif not item:
             wrong["a response is missing"].append(n)
         else:
-            task = tasks[who, text(row.get("prompt")), text(row.get("occasion"))]
+            task = tasks[who, as_text(row.get("prompt")), as_text(row.get("occasion"))]
             if item in task:
                 wrong["an item twice by one annotator on one occasion"].append(n)
                 continue

@@ -20,7 +20,7 @@ from scipy.special import expit, log_expit
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import TIE, Indices
+from hetlib.core.labels import TIE
 from hetlib.mixture.em import responsibilities
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -742,8 +742,3 @@ def diagnose(
     chosen = Kind("position" in needed, strengths, careless, K)
     model = fits.get(str(chosen)) or fit(data, chosen)
     return Diagnosis(tuple(steps), model, fits, tuple(needed), level)
-
-
-def classify(share: ArrayLike) -> Indices:
-    """Most probable type of each person, from :func:`posterior`."""
-    return np.asarray(np.asarray(share).argmax(axis=1), dtype=np.int64)

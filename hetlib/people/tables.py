@@ -1,6 +1,6 @@
 """Labels by known annotators: what the audit works on, and which rewards they can estimate.
 
-Tables are read by :func:`hetlib.core.tables.read_rows`, like those of ``hetlib.read_labels``.
+Tables are read by :func:`hetlib.core.tables.read_table`, like those of ``hetlib.read_labels``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
 from hetlib.core.labels import NOT_ANSWERED, TIE, Bits, Indices
-from hetlib.core.tables import MISSING, TIES, Note, Row, read_rows
+from hetlib.core.tables import MISSING, TIES, Note, Row, read_table
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def read_labels(
     def vote(a: str, b: str, chosen: str) -> int | None:
         return int(chosen == b) if chosen in (a, b) else codes.get(chosen.casefold())
 
-    found = read_rows(
+    found = read_table(
         source,
         columns,
         vote,

@@ -16,25 +16,16 @@ from pathlib import Path
 
 import execute
 import nbformat
+import new
 import pytest
 import tidy
 from digests import provenance
 
 from hetlib import store
 
-CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-kernelspec:
-  display_name: Python 3 (ipykernel)
-  language: python
-  name: python3
----
-
+CHAPTER = (
+    new.HEAD
+    + """
 # A chapter
 
 ```{{code-cell}} ipython3
@@ -47,6 +38,8 @@ number: int = 2
 {code}
 ```
 """
+)
+BEFORE = "what was stored before"
 
 
 class Book:
@@ -86,14 +79,14 @@ def test_a_failing_chapter_is_named_and_the_others_are_stored(
 ) -> None:
     good = book.write("01-good", "print(number + 1)")
     bad = book.write("02-bad", "def half(x):\n    return x / 0\n\nhalf(number)")
-    bad.write_text("what was stored before")
+    bad.write_text(BEFORE)
     assert run(monkeypatch) == 1
     said = capsys.readouterr()
     assert "02-bad failed" in said.out
     assert "01-good" not in said.out
     assert "return x / 0" in said.out  # the line of the traceback
     assert "ZeroDivisionError" in said.out
-    assert bad.read_text() == "what was stored before"
+    assert bad.read_text() == BEFORE
     assert printed(good) == ["3\n"]
 
 
@@ -344,11 +337,11 @@ def test_a_run_that_is_stopped_harms_nothing(
 ) -> None:
     """By kill -9, which no process can answer, and by Ctrl-C."""
     path = book.write("01-first", WAITS)
-    path.write_text("what was stored before")
+    path.write_text(BEFORE)
     process = started(book)
     os.killpg(process.pid, number)
     said = process.communicate(timeout=180)[1]
-    assert path.read_text() == "what was stored before"
+    assert path.read_text() == BEFORE
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     if number == signal.SIGINT:
         assert process.returncode == 130
@@ -366,7 +359,7 @@ def test_kernels_that_die_or_run_out_of_memory_are_named(
     killed = book.write("01-killed", "import os\nos.kill(os.getpid(), 9)")
     full = book.write("02-full", "import numpy as np\nnp.ones(2**58)")
     for path in (killed, full):
-        path.write_text("what was stored before")
+        path.write_text(BEFORE)
     assert run(monkeypatch) == 1
     said = capsys.readouterr().out
     assert "01-killed failed" in said
@@ -374,7 +367,7 @@ def test_kernels_that_die_or_run_out_of_memory_are_named(
     assert "02-full failed" in said
     assert "MemoryError" in said
     for path in (killed, full):
-        assert path.read_text() == "what was stored before"
+        assert path.read_text() == BEFORE
 
 
 def test_build_may_lie_on_another_file_system(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

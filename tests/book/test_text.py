@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -118,27 +116,6 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
     shown = "".join(child.content for child in inline[2].children or [])
     assert shown == text.plain(name)
     assert inline[3].content == "next"
-
-
-@settings(max_examples=300, deadline=None)
-@given(HOSTILE, HOSTILE)
-@example("a/b", "a-b")
-@example("A", "a")
-@example("a/b", f"a-b-{hashlib.sha256(b'a/b').hexdigest()[:10]}")
-def test_file_names_stay_in_their_folder_and_apart(name: str, other: str) -> None:
-    one, two = text.file_name(name), text.file_name(other)
-    assert re.fullmatch(r"[a-z0-9_][a-z0-9._-]*|[a-z0-9._-]*[a-z0-9_]", one)
-    assert one not in (".", "..")
-    assert not one.startswith(".")
-    assert len(one) <= 80
-    assert Path("folder", one).parent == Path("folder")
-    assert name == other or one != two
-    assert text.file_name(name) == one
-
-
-def test_plain_names_of_files_stay_as_they_are() -> None:
-    assert text.file_name("04-drawbacks.ipynb") == "04-drawbacks.ipynb"
-    assert text.file_name("con") != "con"
 
 
 # ---- figures ----
