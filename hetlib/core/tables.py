@@ -329,6 +329,7 @@ class Rows:
         type: Type of the annotator.
         notes: What was met.
         ordered: Whether first and second say what was shown first; not so for rankings.
+        features: Difference of each feature, first less second, shape (labels, features).
     """
 
     annotators: tuple[str, ...]
@@ -344,6 +345,7 @@ class Rows:
     type: Indices
     notes: tuple[Note, ...]
     ordered: bool
+    features: Array
 
 
 def parquet_reader() -> Any:
@@ -578,6 +580,7 @@ def read_table(
     bad: str,
     anonymous: bool = False,
     more: Sequence[str] = OPTIONAL,
+    features: Mapping[str, Sequence[str]] | None = None,
     remedy: str = "",
 ) -> Rows:
     """Read any of the three shapes; :func:`read_labels` has the meaning of each argument.
@@ -592,6 +595,8 @@ def read_table(
         anonymous: Whether nobody says who labelled.
         more: Which of :data:`OPTIONAL` are read where they are; a type must be, unless
             all of them are read.
+        features: Columns with a feature of the first response and of the second, by its name,
+            such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.
         remedy: What to do about a choice that is not known.
 
     Raises:
@@ -606,6 +611,14 @@ def read_table(
             raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(repr, allowed))}")
     kind, rows = _table(source, columns, anonymous)
     typed = "type" in more and more is not OPTIONAL
+    pairs = {name: tuple(two) for name, two in (features or {}).items()}
+    for name, two in pairs.items():
+        lacking = [c for c in two if c not in rows[0]]
+        if len(two) != 2 or lacking or kind != "comparisons":
+            raise ValueError(
+                f"features[{name!r}] is {list(two)}; two columns of a table of comparisons are "
+                f"needed, of {', '.join(k for k in rows[0] if k != ROW)}"
+            )
     met: dict[str, list[int]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
     if kind != "comparisons":
@@ -637,6 +650,8 @@ def read_table(
             refuse("a response against itself", n)
         elif not weight > 0:
             refuse("a weight that is no positive number", n, repr(row.get("weight")))
+        elif any(math.isnan(_number(row.get(c))) for two in pairs.values() for c in two):
+            refuse("a feature that is no number", n)
         elif typed and not entry["type"]:
             refuse("no type", n)
         else:
@@ -669,7 +684,8 @@ def read_table(
                 continue
             out.append(
                 (person, items(a), items(b), found, weight, prompts(entry["prompt"]),
-                 times(entry["occasion"]), kinds(sort))
+                 times(entry["occasion"]), kinds(sort),
+                 *(_number(row[one]) - _number(row[two]) for one, two in pairs.values()))
             )  # fmt: skip
     if wrong and bad == "refuse":
         raise ValueError(
@@ -686,7 +702,7 @@ def read_table(
     if not out:
         raise ValueError("no row of the table holds a comparison of two different responses")
     table = np.array(out, dtype=np.float64)
-    whole = table.astype(np.int64).T
+    whole = table[:, :8].astype(np.int64).T
     notes = [Note(what, tuple(which), "left out") for what, which in wrong.items()]
     done = {
         "tie": "half a win each" if ties == "half" else "left out",
@@ -717,6 +733,7 @@ def read_table(
         whole[7],
         tuple(notes),
         kind == "comparisons",
+        table[:, 8:],
     )
 
 

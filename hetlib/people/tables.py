@@ -6,7 +6,7 @@ Tables are read by :func:`hetlib.core.tables.read_table`, like those of ``hetlib
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
 from hetlib.core.labels import NOT_ANSWERED, TIE, Bits, Indices
-from hetlib.core.tables import MISSING, TIES, Note, Row, read_table
+from hetlib.core.tables import MISSING, TIES, Row, read_table
+from hetlib.core.tables import Note as Note
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class PeopleLabels:
         types: Name of each annotator's type, or empty.
         notes: What was met on reading.
         ordered: Whether first and second say what was shown first; not so for rankings.
+        features: Difference of each feature, first less second, shape (rows, features).
     """
 
     annotators: tuple[str, ...]
@@ -51,6 +53,7 @@ class PeopleLabels:
     types: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     ordered: bool = True
+    features: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __len__(self) -> int:
         return len(self.who)
@@ -72,7 +75,8 @@ class PeopleLabels:
     def take(self, rows: ArrayLike) -> PeopleLabels:
         """Some of the rows, by mask or number; names of annotators and items stay."""
         index = np.asarray(rows)
-        names = ("who", "first", "second", "votes", "weight", "prompt", "occasion")
+        names = ["who", "first", "second", "votes", "weight", "prompt", "occasion"]
+        names += ["features"] if self.features.size else []
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def only(self, items: Iterable[int]) -> PeopleLabels:
@@ -174,6 +178,7 @@ def read_labels(
     ties: str = "half",
     repeats: str = "keep",
     bad: str = "refuse",
+    features: Mapping[str, Sequence[str]] | None = None,
 ) -> PeopleLabels:
     """Read comparisons, rankings or ratings by known annotators.
 
@@ -190,6 +195,8 @@ def read_labels(
         repeats: Rows equal in everything: ``"keep"`` as several occasions, or ``"once"``.
         bad: ``"refuse"`` the table at the first kind of row that cannot be read, or
             ``"skip"`` such rows and count them in the notes.
+        features: Columns with a feature of the first response and of the second, by its name,
+            such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.
 
     Returns:
         The labels, with a note on whatever was met.
@@ -217,6 +224,7 @@ def read_labels(
         ties=ties,
         repeats=repeats,
         bad=bad,
+        features=features,
         remedy="name the codes in first_codes and second_codes",
     )
     rows = found.votes != NOT_ANSWERED
@@ -242,6 +250,7 @@ def read_labels(
         tuple(found.types[k] for k in kind) if found.types != ("",) else (),
         tuple(notes),
         found.ordered,
+        found.features[rows],
     )
 
 
