@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def draw_counts(
 
 
 def _given(name: str, value: ArrayLike) -> NDArray[Any]:
+    checks.unmasked(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -64,6 +66,9 @@ def _votes(value: ArrayLike, pairs: int) -> Bits:
     given = _given("votes", value)
     if given.ndim != 2 or len(given) != pairs or given.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
+    if given.dtype.kind == "O":  # pandas' NA compares with nothing
+        flat = [v if isinstance(v, Number) else str(v) for v in given.flat]
+        given = np.array(flat, dtype=object).reshape(given.shape)
     bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
     if bad.any():
         i, j = (int(k) for k in np.argwhere(bad)[0])

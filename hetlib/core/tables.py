@@ -240,12 +240,12 @@ def read_labels(
     """
     columns = {"annotator": annotator, "first": first, "second": second, "choice": choice}
     columns |= {"type": group}
-    own = None if codes is None else {text(k): _code(k, v) for k, v in codes.items()}
+    own = None if codes is None else {as_text(k): _code(k, v) for k, v in codes.items()}
 
     def vote(a: str, b: str, chosen: str) -> int | None:
         return named_vote(a, b, chosen) if own is None else own.get(chosen)
 
-    found = read_rows(
+    found = read_table(
         source,
         {ours: theirs for ours, theirs in columns.items() if theirs is not None},
         vote,
@@ -360,16 +360,23 @@ def parquet_reader() -> Any:
         raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from error
 
 
-def records(path: Path) -> list[Any]:
-    """All rows of a file, by name of column; rows of a text know their number under ``ROW``.
+def read_rows(source: str | Path) -> list[dict[str, Any]]:
+    """All rows of a file, by name of column.
 
     Args:
-        path: CSV, TSV or JSON lines, also packed as ``.gz``, or Parquet.
+        source: CSV, TSV, JSON lines or Parquet, by how its name ends (:data:`FILES`).
 
     Raises:
-        ValueError: no such file, a kind that is not known, or one that cannot be read.
+        ValueError: another kind of file, no text in UTF-8, no JSON, a column twice, or a row
+            with another number of fields than the head; it names the row, from 1 below the
+            head, or the line.
         ImportError: Parquet without pyarrow.
     """
+    return [{k: v for k, v in row.items() if k != ROW} for row in _records(Path(source))]
+
+
+def _records(path: Path) -> list[Any]:
+    """All rows of a file, by name of column."""
     packed = path.suffix.lower() == ".gz"
     kind = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
     if kind not in FILES or (packed and kind in (".parquet", ".pq")):
@@ -467,7 +474,7 @@ def _once(name: str, head: Sequence[Any]) -> None:
 ROW = "\0row"
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """An entry as text; nothing if it is missing."""
     if isinstance(value, str):
         return value.strip()
@@ -501,7 +508,7 @@ class _Coder:
 def _listed(source: Any) -> list[Any]:
     """A source as rows."""
     if isinstance(source, str | Path):
-        return records(Path(source))
+        return _records(Path(source))
     if not isinstance(source, Mapping) and not hasattr(source, "columns"):
         try:
             return list(source)
@@ -563,7 +570,7 @@ def _table(
     )
 
 
-def read_rows(
+def read_table(
     source: Any,
     columns: Mapping[str, str] | None,
     vote: Vote,
@@ -588,7 +595,8 @@ def read_rows(
         anonymous: Whether nobody says who labelled.
         more: Which of :data:`OPTIONAL` are read where they are; a type must be, unless
             all of them are read.
-        features: Columns with a feature of the first response and of the second, by its name.
+        features: Columns with a feature of the first response and of the second, by its name,
+            such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.
         remedy: What to do about a choice that is not known.
 
     Raises:
@@ -602,15 +610,15 @@ def read_rows(
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(repr, allowed))}")
     kind, rows = _table(source, columns, anonymous)
-    two = {name: tuple(pair) for name, pair in (features or {}).items()}
-    for name, pair in two.items():
-        if len(pair) != 2 or any(c not in rows[0] for c in pair) or kind != "comparisons":
-            there = ", ".join(str(c) for c in rows[0] if c != ROW)
-            raise ValueError(
-                f"features[{name!r}] is {list(pair)}; two columns of a table of comparisons are "
-                f"needed, of {there}"
-            )
     typed = "type" in more and more is not OPTIONAL
+    pairs = {name: tuple(two) for name, two in (features or {}).items()}
+    for name, two in pairs.items():
+        lacking = [c for c in two if c not in rows[0]]
+        if len(two) != 2 or lacking or kind != "comparisons":
+            raise ValueError(
+                f"features[{name!r}] is {list(two)}; two columns of a table of comparisons are "
+                f"needed, of {', '.join(k for k in rows[0] if k != ROW)}"
+            )
     met: dict[str, list[int]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
     if kind != "comparisons":
@@ -628,7 +636,7 @@ def read_rows(
     for place, row in enumerate(rows, 1):
         n = int(row.get(ROW, place))
         try:
-            entry = {k: text(row.get(k)) for k in (*NEEDED["comparisons"], *more)}
+            entry = {k: as_text(row.get(k)) for k in (*NEEDED["comparisons"], *more)}
         except ValueError as error:
             refuse("no text", n, str(error))
             continue
@@ -642,10 +650,10 @@ def read_rows(
             refuse("a response against itself", n)
         elif not weight > 0:
             refuse("a weight that is no positive number", n, repr(row.get("weight")))
+        elif any(math.isnan(_number(row.get(c))) for two in pairs.values() for c in two):
+            refuse("a feature that is no number", n)
         elif typed and not entry["type"]:
             refuse("no type", n)
-        elif any(math.isnan(_number(row.get(c))) for pair in two.values() for c in pair):
-            refuse("a feature that is no number", n)
         else:
             found = vote(a, b, c)
             if found is None:
@@ -677,7 +685,7 @@ def read_rows(
             out.append(
                 (person, items(a), items(b), found, weight, prompts(entry["prompt"]),
                  times(entry["occasion"]), kinds(sort),
-                 *(_number(row[one]) - _number(row[other]) for one, other in two.values()))
+                 *(_number(row[one]) - _number(row[two]) for one, two in pairs.values()))
             )  # fmt: skip
     if wrong and bad == "refuse":
         raise ValueError(
@@ -741,8 +749,8 @@ def _pairs_of(
     tasks: dict[tuple[str, ...], dict[str, tuple[float, int, Row]]] = defaultdict(dict)
     for place, row in enumerate(rows, 1):
         n = int(row.get(ROW, place))
-        who, item, number = text(row.get("annotator")), text(row.get("item")), row.get(value)
-        if text(number).casefold() in MISSING:
+        who, item, number = as_text(row.get("annotator")), as_text(row.get("item")), row.get(value)
+        if as_text(number).casefold() in MISSING:
             met["not answered"].append(n)
         elif math.isnan(_number(number)):
             wrong[f"a {value} that is no number"].append(n)
@@ -751,7 +759,7 @@ def _pairs_of(
         elif not item:
             wrong["a response is missing"].append(n)
         else:
-            task = tasks[who, text(row.get("prompt")), text(row.get("occasion"))]
+            task = tasks[who, as_text(row.get("prompt")), as_text(row.get("occasion"))]
             if item in task:
                 wrong["an item twice by one annotator on one occasion"].append(n)
                 continue

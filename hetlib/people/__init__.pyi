@@ -22,6 +22,7 @@ from .repeats import pair_moments as pair_moments
 from .repeats import pair_parts as pair_parts
 from .repeats import variance_parts as variance_parts
 from .tables import Graph as Graph
+from .tables import Note as Note
 from .tables import PeopleLabels as PeopleLabels
 from .tables import graph as graph
 from .tables import read_labels as read_labels

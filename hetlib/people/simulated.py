@@ -195,7 +195,7 @@ def verdicts(
 #: What of ``models`` the ratios do not rest on.
 APART = {
     "answers", "score", "posterior", "held_out", "diagnose", "Diagnosis", "ratio_test", "Step",
-    "_pooled_finite", "position_interval", "careless_interval", "_information", "classify",
+    "_pooled_finite", "position_interval", "careless_interval", "_information",
 }  # fmt: skip
 
 

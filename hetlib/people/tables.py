@@ -1,6 +1,6 @@
 """Labels by known annotators: what the audit works on, and which rewards they can estimate.
 
-Tables are read by :func:`hetlib.core.tables.read_rows`, like those of ``hetlib.read_labels``.
+Tables are read by :func:`hetlib.core.tables.read_table`, like those of ``hetlib.read_labels``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
 from hetlib.core.labels import NOT_ANSWERED, TIE, Bits, Indices
-from hetlib.core.tables import MISSING, TIES, Note, Row, read_rows
+from hetlib.core.tables import MISSING, TIES, Row, read_table
+from hetlib.core.tables import Note as Note
 
 
 @dataclass(frozen=True)
@@ -216,14 +217,14 @@ def read_labels(
     def vote(a: str, b: str, chosen: str) -> int | None:
         return int(chosen == b) if chosen in (a, b) else codes.get(chosen.casefold())
 
-    found = read_rows(
+    found = read_table(
         source,
         columns,
         vote,
         ties=ties,
         repeats=repeats,
         bad=bad,
-        features=features or {},
+        features=features,
         remedy="name the codes in first_codes and second_codes",
     )
     rows = found.votes != NOT_ANSWERED

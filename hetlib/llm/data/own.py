@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetlib.checks import Array
-from hetlib.core.tables import ROW, records
+from hetlib.core.tables import read_rows
 from hetlib.llm.data import pairs as reading
 from hetlib.llm.data.pairs import Pair
 
@@ -282,8 +282,8 @@ def _rows(source: Any, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix in (".csv", ".parquet"):
-        for k, row in enumerate(records(path), 1):
-            yield f"{path}, row {row.pop(ROW, k)}", row
+        for k, row in enumerate(read_rows(path), 1):
+            yield f"{path}, row {k}", row
     else:
         for k, line in enumerate(reading.file_rows(path), 1):
             for row in reading.objects(line):
