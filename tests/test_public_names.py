@@ -538,6 +538,7 @@ def judge(name: str, given: dict[str, Any]) -> str | None:
     return "it answers NaN" if holes(result) and name not in NAN else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_degenerate_calls_are_right_or_refused(name: str) -> None:
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,

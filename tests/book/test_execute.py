@@ -74,6 +74,7 @@ def printed(path: Path) -> list[str]:
     return [out.text for cell in cells if cell.cell_type == "code" for out in cell.outputs]
 
 
+@pytest.mark.slow
 def test_a_failing_chapter_is_named_and_the_others_are_stored(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_failing_chapter_is_named_and_the_others_are_stored(
     assert printed(good) == ["3\n"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_what_is_missing(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +115,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert not execute.is_fresh("01-first", first.parent, "quick")
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_no_byte(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book.write("01-first", "print(number)\nnumber")
     assert run(monkeypatch) == 0
@@ -125,6 +128,7 @@ def trials(book: Book) -> list[Path]:
     return sorted((book.root / "_build" / "try").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 def test_each_trial_is_stored_under_its_parameters(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_trial_is_never_stored_where_results_are(
     assert "name one .ipynb outside" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book.write("01-first", "import time\ntime.sleep(1)\nprint(number)")
     scratch: list[Path] = []
@@ -267,6 +272,7 @@ def test_a_notebook_that_is_not_whole_is_named_and_made_again(
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_edited_prose_is_copied_and_outputs_stay(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +337,7 @@ def started(book: Book) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate(timeout=10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_harms_nothing(
     number: signal.Signals, book: Book, monkeypatch: pytest.MonkeyPatch
@@ -353,6 +360,7 @@ def test_a_run_that_is_stopped_harms_nothing(
     assert printed(path) == ["2\n"]
 
 
+@pytest.mark.slow
 def test_kernels_that_die_or_run_out_of_memory_are_named(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,6 +378,7 @@ def test_kernels_that_die_or_run_out_of_memory_are_named(
         assert path.read_text() == BEFORE
 
 
+@pytest.mark.slow
 def test_build_may_lie_on_another_file_system(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """The finished notebook is written beside its place, wherever the scratch file lies."""
     path = book.write("01-first", "print(number)")
@@ -408,6 +417,7 @@ def test_a_notebook_that_cannot_be_stored_is_named(
     assert execute.sync_all(["01-first"]) == 1
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_says_nothing(book: Book) -> None:
     """Dates of long ago or of the future make nothing fresh and nothing stale."""
     path = book.write("01-first", "print(number)")
