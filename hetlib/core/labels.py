@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ def draw_counts(
 
 def given(name: str, value: ArrayLike) -> NDArray[Any]:
     """``value`` as an array, of whatever."""
+    checks.unmasked(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -65,6 +67,9 @@ def _votes(value: ArrayLike, pairs: int) -> Bits:
     array = given("votes", value)
     if array.ndim != 2 or len(array) != pairs or array.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {array.shape}")
+    if array.dtype.kind == "O":  # pandas' NA compares with nothing
+        flat = [v if isinstance(v, Number) else str(v) for v in array.flat]
+        array = np.array(flat, dtype=object).reshape(array.shape)
     bad = ~np.isin(array, (0, 1, NOT_ANSWERED, TIE))
     if bad.any():
         i, j = (int(k) for k in np.argwhere(bad)[0])

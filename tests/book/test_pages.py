@@ -32,7 +32,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
@@ -467,6 +467,25 @@ def test_without_scripts_a_picture_stands_in(browser: Browser, name: str) -> Non
         page.goto((HTML / name).as_uri())
         for picture in page.locator(".frames img").all():
             assert picture.is_visible(), f"{name}: no static picture"
+
+
+FIRST = {
+    "Proposition 6.1": "book/statements.html#paper-proposition-6-1",
+    "Eq. (16)": "book/statements.html#paper-eq-16",
+    "Eq. 16": "book/statements.html#paper-eq-16",
+    "Figure 4(b)": "book/statements.html#paper-figure-4-b",
+    "Figure 4b": "book/statements.html#paper-figure-4-b",
+    "not reproduced": "book/scorecard.html",
+}
+
+
+@pytest.mark.parametrize("asked", FIRST)
+def test_search_finds_what_the_paper_numbers_first(browser: Browser, asked: str) -> None:
+    with open_page(browser, "light", 1400) as page:
+        page.goto(f"{(HTML / 'search.html').as_uri()}?q={quote(asked)}")
+        first = page.locator("#search-results li > a").first
+        first.wait_for()
+        assert (first.get_attribute("href") or "").endswith(FIRST[asked])
 
 
 # ---- the tests find what they should ----

@@ -46,7 +46,7 @@ def table(
 
 def said(labels: PeopleLabels) -> str:
     data = answers(labels)
-    found = diagnose(data, draws=19, level=0.2)
+    found = diagnose(data, draws=24, level=0.2)
     return " ".join([*audit.findings(found, data), audit.method(found, labels)])
 
 
@@ -139,7 +139,7 @@ def test_what_to_collect_is_said() -> None:
             {"annotator": "q", "first": "E", "second": "B", "choice": "E"},
         ]
     )
-    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=19, level=0.2)))
+    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
     assert "Compare C with A" in text
     assert "E never lost" in text
     assert "No two people labelled the same pair twice" in text
