@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 
 #: Pairs whose mean gap is below this are tied and ranked neither way.
 TIE = 1e-12
@@ -260,7 +261,7 @@ def linear_programme(
 
     Raises:
         ValueError: as for :func:`pair_change`.
-        RuntimeError: HiGHS neither solves the programme nor proves it infeasible.
+        ConvergenceError: HiGHS neither solves the programme nor proves it infeasible.
     """
     from scipy.optimize import linprog
 
@@ -283,5 +284,5 @@ def linear_programme(
     if result.status == 2:
         return None
     if result.status != 0:
-        raise RuntimeError(f"HiGHS stopped without an answer: {result.message}")
+        raise ConvergenceError(f"HiGHS stopped without an answer: {result.message}")
     return RankingChange(float(result.fun), (int(i), int(j)), np.asarray(result.x[:n]))

@@ -103,6 +103,7 @@ def test_detached_fixed_point_has_no_gradient_with_v_held() -> None:
     total = -(torch.tensor(np.outer(D, D) * P) * torch.log(p)).sum()
     (gradient,) = torch.autograd.grad(total, s)
     assert float(abs(gradient).max()) < 1e-9
+    assert np.ptp(reward) > 1.5  # margins that are clipped too early would show
     attached = corrected_reward(P, Correction(1.5, **FORMS["attached"]), D)
     assert abs(reward - attached).max() > 1e-5  # close, but another optimum
 
