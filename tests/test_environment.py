@@ -406,6 +406,13 @@ def test_only_llm_needs_transformers() -> None:
             assert not roots & {"transformers", "peft", "accelerate", "datasets"}, module
 
 
+def test_one_sitting_reads_the_core() -> None:
+    """Populations and labels, links, policies, the solver, Borda counts, exact optima, losses."""
+    core = [f"core.{name}" for name in ("labels", "link", "newton", "policies", "population")]
+    core += ["borda.counts", "borda.optima", "consistent.losses", "core", "borda"]
+    assert sum(len(MODULES[f"hetlib.{name}"].read_text().splitlines()) for name in core) <= 1500
+
+
 STUBS = sorted((ROOT / "hetlib").rglob("*.pyi"))
 #: Loads what others made, once, and then each package of hetlib in a process without hetlib.
 LOADS = """

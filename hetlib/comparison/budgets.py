@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hetlib.checks import Array
 from hetlib.comparison.worlds import World
 from hetlib.consistent.label_counts import LIMIT, Quota
-from hetlib.core.labels import Linked, draw_counts, draw_votes
+from hetlib.core.labels import Linked, draw, draw_counts
 from hetlib.core.policies import optimal_policy
 
 #: Labels that each person gives, where people are followed.
@@ -177,7 +177,7 @@ class LabelSet:
         size = (self.budget // LABELS_PER_PERSON, LABELS_PER_PERSON)
         y1, y2 = rng.choice(world.responses, size=(2, *size), p=world.sampling)
         u = rng.choice(world.population.types, size=(size[0], 1), p=world.population.weights)
-        return Linked(y1, y2, draw_votes(world.recorded[u, y2, y1], rng))
+        return Linked(y1, y2, draw(world.recorded[u, y2, y1], rng))
 
 
 def nearest_masses(masses: Array, labels: int) -> tuple[int, ...]:

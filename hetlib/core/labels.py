@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,7 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
-def draw_votes(p: Array, rng: np.random.Generator) -> Bits:
+def draw(p: Array, rng: np.random.Generator) -> Bits:
     """Labels that name the second response with probability p, one uniform number each."""
     return (rng.random(p.shape) < p).astype(np.int8)
 
@@ -36,17 +35,8 @@ def draw_counts(
     return counts.reshape(*repeats, *law.shape).astype(np.float64)
 
 
-def given(name: str, value: ArrayLike) -> NDArray[Any]:
-    """``value`` as an array, of whatever."""
-    checks.unmasked(name, value)
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
-
-
 def _indices(name: str, value: ArrayLike) -> Indices:
-    array = given(name, value)
+    array = checks.rectangular(name, value)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {array.shape}")
     if array.dtype.kind not in "iu":
@@ -64,7 +54,7 @@ def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
 
 
 def _votes(value: ArrayLike, pairs: int) -> Bits:
-    array = given("votes", value)
+    array = checks.rectangular("votes", value)
     if array.ndim != 2 or len(array) != pairs or array.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {array.shape}")
     if array.dtype.kind == "O":  # pandas' NA compares with nothing
@@ -168,14 +158,14 @@ class Linked:
 
     def __post_init__(self) -> None:
         """Check shapes and contents."""
-        array = given("votes", self.votes)
+        array = checks.rectangular("votes", self.votes)
         if array.ndim != 2 or 0 in array.shape or array.shape[1] < 2:
             raise ValueError(
                 f"votes must have shape (people, labels) with at least 2 labels, not {array.shape}"
             )
         votes = _votes(array, len(array))
         for name in ("y1", "y2"):
-            y = given(name, getattr(self, name))
+            y = checks.rectangular(name, getattr(self, name))
             if y.shape != votes.shape:
                 raise ValueError(f"{name} has shape {y.shape}; votes have {votes.shape}")
             object.__setattr__(self, name, _indices(name, y.ravel()).reshape(y.shape))

@@ -10,22 +10,13 @@ from numpy.typing import ArrayLike
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core import link as links
-from hetlib.core.labels import (
-    Bits,
-    Comparisons,
-    Indices,
-    Linked,
-    TypeLabels,
-    draw_counts,
-    draw_votes,
-    given,
-)
+from hetlib.core.labels import Bits, Comparisons, Indices, Linked, TypeLabels, draw, draw_counts
 from hetlib.core.policies import optimal_policy
 
 
 def _within(name: str, value: ArrayLike, size: int) -> Indices:
     """Indices below ``size``."""
-    index = given(name, value)
+    index = checks.rectangular(name, value)
     if index.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold whole numbers, not {index.dtype}")
     if index.size and not 0 <= index.min() <= index.max() < size:
@@ -124,7 +115,7 @@ class Population:
         except ValueError:
             shapes = ", ".join(str(part.shape) for part in parts)
             raise ValueError(f"types, y1 and y2 have shapes {shapes}; they must fit") from None
-        return draw_votes(self.choice(self.rewards[u, b] - self.rewards[u, a]), rng)
+        return draw(self.choice(self.rewards[u, b] - self.rewards[u, a]), rng)
 
     def pairwise_by_type(self) -> Array:
         """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
