@@ -290,7 +290,7 @@ _REASONS = {
         "consistent.expected.covariance consistent.label_counts.Quota.loss "
         "consistent.label_counts.Quota.joint",
     "an inner step, of checked arguments":
-        "core.labels.draw_votes core.labels.draw_counts linked.moment_problem "
+        "core.labels.draw core.labels.draw_counts linked.moment_problem "
         "linked.corrected.Correction.term linked.bounds.witness_of linked.bounds.mirror "
         "consistent.expected.tail_integral consistent.losses.tail_integral "
         "mixture.rankings.Choices mixture.identification.solve_law",

@@ -26,6 +26,7 @@ from scipy.optimize import linprog
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 from hetlib.core.population import Population
 from hetlib.linked.bounds import CertifiedRanking, confidence_box, limit
 
@@ -396,7 +397,7 @@ def joint_certificates(
     Raises:
         ValueError: no data, responses out of range, a tolerance that is not positive, or data that
             no population within the bound can give.
-        RuntimeError: HiGHS did not end.
+        ConvergenceError: HiGHS did not end.
     """
     given = tuple(data)
     if not given:
@@ -542,7 +543,7 @@ class _Programme:
             method="highs",
         )
         if found.status:
-            raise RuntimeError(f"the linear programme did not end: {found.message}")
+            raise ConvergenceError(f"the linear programme did not end: {found.message}")
         dual = -np.asarray(found.eqlin.marginals, dtype=np.float64)
         return found.x, dual[:-1], float(dual[-1])
 

@@ -16,6 +16,7 @@ from scipy.optimize import brentq, linprog
 from scipy.special import comb, expit, logit
 
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 
 #: Most moments that double precision can use.
 MOST = 8
@@ -196,7 +197,7 @@ def greatest_mean(
 
     Raises:
         ValueError: no distribution is in the box.
-        RuntimeError: no convergence.
+        ConvergenceError: no convergence.
     """
     low, high = np.asarray(low, float), np.asarray(high, float)
     m = len(low) - 1
@@ -213,7 +214,7 @@ def greatest_mean(
         rhs = np.concatenate([high, -low])
         found = linprog(cost, A, rhs, total, [1.0], method="highs-ds", options=EXACT)
         if found.status:
-            raise RuntimeError(f"the linear programme did not end: {found.message}")
+            raise ConvergenceError(f"the linear programme did not end: {found.message}")
         price = -found.ineqlin.marginals  # >= 0
         net = price[: m + 1] - price[m + 1 :]
         q = basis @ net
@@ -223,7 +224,7 @@ def greatest_mean(
             break
         x = np.union1d(x, where[excess > tolerance / 2])
     else:
-        raise RuntimeError("the grid did not settle in 60 rounds")
+        raise ConvergenceError("the grid did not settle in 60 rounds")
     if found.x[len(x) :].sum() > 1e-7:
         raise ValueError(
             f"no population with |Δr| <= {bound:g} has label counts with these probabilities"
