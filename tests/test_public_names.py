@@ -208,6 +208,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "ring.fits.counted_borda": {"wins": 1 + win_counts(SHOWN, True)},
     "ring.fits.distances": {"policy": np.full((2, 6), 1 / 6)},
     "ring.environment.by_offset": {"table": [[1.0, 2], [2, 3]]},
+    "ring.curves.at_beta": {"policy": [0.2, 0.3, 0.5]},
+    "ring.curves.fit_by_prompt": {"comparisons": 30},
+    "ring.curves.stress_tests": {"points": 3},
     "ring.curves.fit_many": {"method": "corrected 0.5"},
     "ring.curves.mean_distance": {"method": "integral"},
     "ring.curves.learning_curves": {"sizes": [20], "methods": ["ipo"]},
@@ -310,7 +313,7 @@ RESULTS = {
 #: NaN says something in these results, as their docstrings tell.
 NAN = {
     "borda.sensitivity.smallest_changes", "ring.curves.exact_distance",
-    "ring.curves.mean_distance", "llm.analysis.limits.label_right",
+    "ring.curves.mean_distance", "ring.curves.fit_by_prompt", "llm.analysis.limits.label_right",
 }  # fmt: skip
 
 
@@ -535,6 +538,7 @@ def judge(name: str, given: dict[str, Any]) -> str | None:
     return "it answers NaN" if holes(result) and name not in NAN else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_degenerate_calls_are_right_or_refused(name: str) -> None:
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,

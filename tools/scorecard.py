@@ -202,8 +202,11 @@ def title_of(source: Path, chapter: str) -> str:
     return f"{int(number)} {plain}" if number.isdigit() else plain
 
 
+PARTS = ("counts", "evidence", "failures", "chapters", "statements", "notes", "seeds")
+
+
 class Scorecard(SphinxDirective):
-    """``{scorecard}`` and a part: ``counts``, ``evidence``, ``failures``, ..."""
+    """``{scorecard}`` and one of its ``PARTS``."""
 
     required_arguments = 1
 
@@ -214,7 +217,7 @@ class Scorecard(SphinxDirective):
             self.env.note_dependency(str(path))
         self.rows = rows(notebooks)
         part = self.arguments[0]
-        if part not in ("counts", "evidence", "failures", "chapters", "statements", "seeds"):
+        if part not in PARTS:
             raise self.error(f"{part!r} is no part of the scorecard")
         return list(getattr(self, part)())
 
@@ -338,6 +341,16 @@ class Scorecard(SphinxDirective):
         yield nodes.paragraph(text=text)
         if body:
             yield self.plain_table(["Chapter", "Claim", "Seeds that agree", "Level"], body)
+
+    def notes(self) -> Iterator[nodes.Node]:
+        """A section for each of the two summaries: what it says, in its order of chapters."""
+        found = [row for row in self.rows if row.claim.source == "notes"]
+        found.sort(key=lambda row: row.claim.place.partition(":")[0], reverse=True)
+        for name, group in groupby(found, key=lambda row: row.claim.place.partition(":")[0]):
+            section = nodes.section(ids=[nodes.make_id(name)], names=[nodes.make_id(name)])
+            section += nodes.title(text=name)
+            section += self.table(list(group), f"{name}: its claims", ids=False)
+            yield section
 
     def table(self, found: list[Row], name: str, ids: bool = True) -> nodes.table:
         """One row a claim, linked to the cell that judges it."""

@@ -47,23 +47,13 @@ def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array
         ValueError: indices that are no response.
     """
     data.check(checks.whole("responses", responses, 1))
-    shape = (responses,) * 4
-    asked, both, first = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    votes = data.shares()
-    for a, b in combinations(range(data.y1.shape[1]), 2):
-        there = np.isfinite(votes[:, a] + votes[:, b])
-        for one, two in ((a, b), (b, a)):
-            for flip in (False, True):
-                for turn in (False, True):
-                    ends = [y[there, one] for y in (data.y1, data.y2)][:: -1 if flip else 1]
-                    others = [y[there, two] for y in (data.y1, data.y2)][:: -1 if turn else 1]
-                    o, other = abs(votes[there, one] - flip), abs(votes[there, two] - turn)
-                    cell = (ends[1], ends[0], others[1], others[0])
-                    np.add.at(asked, cell, 1.0)
-                    np.add.at(both, cell, o * other)
-                    np.add.at(first, cell, o)
+    rows, times, ones = _products(data)
+    asked, both = np.zeros((2, *(responses,) * 4))
+    cell = tuple(rows[:, [1, 0, 3, 2]].T)  # where both labels are 1, the second of each pair won
+    asked[cell], both[cell] = times, ones
+    first = both + both.swapaxes(2, 3)  # whatever the other label was
+    second = both + both.swapaxes(0, 1)
     seen = np.maximum(asked, 1)
-    second = first.transpose(2, 3, 0, 1)
     return both / seen - first / seen * second / seen, asked
 
 

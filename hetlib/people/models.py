@@ -870,7 +870,7 @@ def named(p: Mapping[str, float], level: float) -> tuple[str, ...]:
         types; ``reliability`` where strengths and carelessness cannot be told apart.
     """
     found = {what for what, value in p.items() if value <= level + 1e-12}
-    out = [what for what in ("position", "position by person") if what in found]
+    out: list[str] = [what for what in ("position", "position by person") if what in found]
     if "strengths or carelessness" in found:
         out += [what for what in ("strengths", "carelessness") if what in found] or ["reliability"]
     if {"types", "not multiples"} <= found:

@@ -74,6 +74,7 @@ def printed(path: Path) -> list[str]:
     return [out.text for cell in cells if cell.cell_type == "code" for out in cell.outputs]
 
 
+@pytest.mark.slow
 def test_a_failing_chapter_is_named_and_the_others_are_stored(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_failing_chapter_is_named_and_the_others_are_stored(
     assert printed(good) == ["3\n"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_what_is_missing(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +115,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert not execute.is_fresh("01-first", first.parent, "quick")
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_no_byte(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book.write("01-first", "print(number)\nnumber")
     assert run(monkeypatch) == 0
@@ -125,6 +128,7 @@ def trials(book: Book) -> list[Path]:
     return sorted((book.root / "_build" / "try").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 def test_each_trial_is_stored_under_its_parameters(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,8 +175,8 @@ def test_runs_and_trials_at_once_do_not_meet(book: Book, monkeypatch: pytest.Mon
         own = [book.root / f"{k}-{value}.ipynb" for value in (7, 9)]
         jobs = [("01-first", path, "quick", [], 0)]
         jobs += [
-            ("01-first", out, "quick", ["-p", "number", out.stem[-1]], 1, True)  # type: ignore[misc]
-            for out in own
+            ("01-first", out, "quick", ["-p", "number", out.stem[-1]], row, True)  # type: ignore[misc]
+            for row, out in enumerate(own, 1)
         ]
         threads = [threading.Thread(target=execute.run, args=job) for job in jobs]
         for thread in threads:
@@ -271,6 +275,7 @@ def test_a_notebook_that_is_not_whole_is_named_and_made_again(
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_edited_prose_is_copied_and_outputs_stay(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +340,7 @@ def started(book: Book) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate(timeout=10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_harms_nothing(
     number: signal.Signals, book: Book, monkeypatch: pytest.MonkeyPatch
@@ -357,6 +363,7 @@ def test_a_run_that_is_stopped_harms_nothing(
     assert printed(path) == ["2\n"]
 
 
+@pytest.mark.slow
 def test_kernels_that_die_or_run_out_of_memory_are_named(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,6 +381,7 @@ def test_kernels_that_die_or_run_out_of_memory_are_named(
         assert path.read_text() == BEFORE
 
 
+@pytest.mark.slow
 def test_build_may_lie_on_another_file_system(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """The finished notebook is written beside its place, wherever the scratch file lies."""
     path = book.write("01-first", "print(number)")
@@ -412,6 +420,7 @@ def test_a_notebook_that_cannot_be_stored_is_named(
     assert execute.sync_all(["01-first"]) == 1
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_says_nothing(book: Book) -> None:
     """Dates of long ago or of the future make nothing fresh and nothing stale."""
     path = book.write("01-first", "print(number)")

@@ -103,6 +103,7 @@ def test_latex_has_no_command_but_ours(name: str) -> None:
     assert "".join(back.get(t, t) for t in found) == text.plain(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(HOSTILE)
 def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
@@ -121,6 +122,7 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
 # ---- figures ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if n.isascii()])
 def test_figures_draw_every_name_as_written(name: str) -> None:
     """In ticks and legends, and those that begin with _ too."""

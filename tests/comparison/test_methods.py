@@ -88,6 +88,7 @@ def test_equal_masses_are_assumed_by_unanimity_only() -> None:
     assert bias["personalised"] < 1e-4
 
 
+@pytest.mark.slow
 def test_labels_are_counted() -> None:
     labels = LabelSet(make_world("random", 0), 9_000, 0)
     for key, method in METHODS.items():
@@ -143,6 +144,7 @@ def _captured(monkeypatch: pytest.MonkeyPatch, module: Any, call: Callable[[], o
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mixdpo", "dpl", "pal"])
 def test_gradients(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = LabelSet(make_world("random", 0), 3_000, 0)
@@ -187,6 +189,7 @@ def test_three_methods_share_one_fit() -> None:
     assert np.array_equal(find_types(other).model.rewards, find_types(labels).model.rewards)
 
 
+@pytest.mark.slow
 def test_maxmin_policy_against_a_general_solver() -> None:
     rng = np.random.default_rng(3)
     for _ in range(5):
@@ -210,6 +213,7 @@ def test_maxmin_ignores_constants_of_a_type() -> None:
     assert np.allclose(maxmin_policy(r), maxmin_policy(r + np.array([[5.0], [0.0], [-3.0]])))
 
 
+@pytest.mark.slow
 def test_em_finds_the_average_of_a_world() -> None:
     world: World = make_world("random", 0)
     labels = LabelSet(world, 100_000, 0)

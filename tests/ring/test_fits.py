@@ -187,6 +187,7 @@ def test_a_response_that_was_never_compared() -> None:
         counted_borda(wins)
 
 
+@pytest.mark.slow
 def test_network_and_direct_route_agree() -> None:
     settings = NetworkSettings(steps=600, batch=500, size=20_000, hidden=16, rate=1e-2)
     recipes = [Recipe("dpo"), Recipe("agreement"), Recipe("corrected", 1.0, joint="exact")]
