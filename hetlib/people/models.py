@@ -22,7 +22,7 @@ from scipy.special import expit, log_expit
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import TIE, Indices
+from hetlib.core.labels import TIE
 from hetlib.mixture.em import responsibilities
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -870,7 +870,7 @@ def named(p: Mapping[str, float], level: float) -> tuple[str, ...]:
         types; ``reliability`` where strengths and carelessness cannot be told apart.
     """
     found = {what for what, value in p.items() if value <= level + 1e-12}
-    out = [what for what in ("position", "position by person") if what in found]
+    out: list[str] = [what for what in ("position", "position by person") if what in found]
     if "strengths or carelessness" in found:
         out += [what for what in ("strengths", "carelessness") if what in found] or ["reliability"]
     if {"types", "not multiples"} <= found:
@@ -956,8 +956,3 @@ def diagnose(
     model = fits.get(chosen) or fit(data, chosen)
     by_name = {str(kind): found for kind, found in fits.items()}
     return Diagnosis(tuple(tests), model, by_name, needed, level)
-
-
-def classify(share: ArrayLike) -> Indices:
-    """Most probable type of each person, from :func:`posterior`."""
-    return np.asarray(np.asarray(share).argmax(axis=1), dtype=np.int64)

@@ -192,7 +192,7 @@ def summary(
 #: What of ``models`` the ratios do not rest on.
 APART = {
     "answers", "score", "posterior", "held_out", "diagnose", "Diagnosis", "ratio_test", "Step",
-    "_pooled_finite", "position_interval", "careless_interval", "_information", "classify",
+    "_pooled_finite", "position_interval", "careless_interval", "_information",
 }  # fmt: skip
 
 

@@ -98,6 +98,7 @@ PLANTED: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_kind_of_difference_is_told(name: str) -> None:
     options, expected = PLANTED[name]
@@ -116,6 +117,7 @@ def test_the_kind_of_difference_is_told(name: str) -> None:
         assert abs(model.rewards).max() > 0.8
 
 
+@pytest.mark.slow
 def test_tests_keep_their_level_where_there_is_one_taste() -> None:
     """Of 20 samples at level 1/5, more than 10 rejections have probability 6e-4."""
     model = fit(planted(40, 20))
