@@ -86,6 +86,7 @@ class Claim:
     weight: str | None = None
     repaired: str | None = None
     erratum: str | None = None
+    level: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that could not be judged."""
@@ -106,6 +107,8 @@ class Claim:
                 raise ValueError(
                     f"claim {self.id}: {field} is {given!r}; it must be one of {allowed}"
                 )
+        if self.level is not None and not 0.5 <= self.level < 1:
+            raise ValueError(f"claim {self.id}: level is {self.level}; it must be in [0.5, 1)")
         reason = self.fails, self.weight, self.repaired
         if any(reason) != all(reason):
             raise ValueError(f"claim {self.id}: fails, weight and repaired go together")

@@ -182,6 +182,7 @@ ESTIMATORS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is:FutureWarning")  # peft asks
 @pytest.mark.parametrize("how", ESTIMATORS, ids=lambda how: how["estimator"])
 def test_end_to_end(
@@ -221,6 +222,7 @@ def test_end_to_end(
     assert json.loads(capsys.readouterr().out)["log_likelihood"] == told["log_likelihood"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_last_bit(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +247,7 @@ def test_a_stopped_run_goes_on_to_the_last_bit(
     assert all((one[k] == other[k]).all() for k in one)
 
 
+@pytest.mark.slow
 def test_moments_of_a_network_head_against_known_ones() -> None:
     """Two types with opposite slopes along one feature, known J: 500 annotators, 8 labels each."""
     rng = np.random.default_rng(1)

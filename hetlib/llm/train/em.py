@@ -9,6 +9,7 @@ undone and tried again with half the step size, so the likelihood never falls he
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,6 +123,34 @@ class AdapterTypes:
             scores: Tensor = self.scorer(**batch)
         return scores[1::2] - scores[0::2]
 
+    def step(
+        self,
+        k: int,
+        optimiser: torch.optim.Optimizer,
+        data: TokenPairs,
+        pairs: NDArray[np.int64],
+        base: Array,
+        loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
+    ) -> None:
+        """One step of type k on a batch, micro-batch by micro-batch.
+
+        Args:
+            k: The type, chosen.
+            optimiser: Of its parameters.
+            data: Pairs of texts.
+            pairs: The batch, by number, shape (batch,).
+            base: Margins of the reference, shape (all pairs,).
+            loss: Mean loss of margins h, given with their places in the batch.
+        """
+        optimiser.zero_grad()
+        places = np.arange(len(pairs))
+        for part in np.array_split(places, min(self.settings.accumulate, len(pairs))):
+            h = self.score(data, pairs[part])
+            h = h - torch.as_tensor(base[pairs[part]], dtype=h.dtype, device=h.device)
+            (loss(h, part) * (len(part) / len(pairs))).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters(k), self.settings.max_grad_norm)
+        optimiser.step()
+
 
 @dataclass(frozen=True)
 class AdapterFit:
@@ -140,10 +169,6 @@ class AdapterFit:
     responsibilities: Array
     history: Array
     refused: int
-
-    def average_margins(self, data: TokenPairs) -> Array:
-        """Margins of the average of the recovered rewards, shape (pairs,)."""
-        return np.asarray(self.masses @ self.model.margins(data))
 
 
 def answer_log_probability(
@@ -256,13 +281,11 @@ def _improve(
     size = min(s.global_batch, len(data))
     for _ in range(steps):
         chosen = rng.choice(len(data), size=size, replace=False)
-        optimiser.zero_grad()
-        for pairs in np.array_split(chosen, min(s.accumulate, size)):
-            h = model.score(data, pairs)
-            h = h - torch.as_tensor(base[pairs], dtype=h.dtype, device=h.device)
+
+        def loss(h: Tensor, part: NDArray[np.int64], chosen: NDArray[np.int64] = chosen) -> Tensor:
+            pairs = chosen[part]
             sign = torch.as_tensor(2.0 * labels[pairs] - 1, dtype=h.dtype, device=h.device)
             share = torch.as_tensor(weight[pairs], dtype=h.dtype, device=h.device)
-            loss = -(share * logsigmoid(sign * h)).sum() / size
-            loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(k), s.max_grad_norm)
-        optimiser.step()
+            return -(share * logsigmoid(sign * h)).mean()
+
+        model.step(k, optimiser, data, chosen, base, loss)

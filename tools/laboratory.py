@@ -1,0 +1,67 @@
+"""Write the examples of the laboratory, computed from the parameters and rewards of the chapters.
+
+python tools/laboratory.py book/_static/lab/examples.js
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import numpy as np
+
+import hetlib
+
+BOOK = Path(__file__).parents[1] / "book"
+OFFSETS = (-15, -10, -5, 0, 5, 10)  # the slice of the ring
+
+
+def parameters(chapter: str) -> dict[str, Any]:
+    """The values of a chapter's parameters cell."""
+    for cell in jupytext.read(BOOK / f"{chapter}.md").cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            values: dict[str, Any] = {}
+            exec(compile(cell.source, chapter, "exec"), values)  # our own chapter
+            return values
+    raise ValueError(f"{chapter} has no cell of parameters")
+
+
+def examples() -> list[dict[str, Any]]:
+    """Name and population of each; rewards have five digits."""
+    first, poll = parameters("04-drawbacks"), parameters("05-surveys")
+    ring = hetlib.RingEnvironment()
+    centred = ring.centred()
+    places = [int(np.flatnonzero(ring.offsets == k)[0]) for k in OFFSETS]
+    people = {
+        "Section 4.3": (first["rewards"], first["weights"]),
+        "A compromise wins": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], [1 / 3] * 3),  # Appendix A
+        "A third party": ([[6, 1, 2], [3, 9, 2]], [0.5, 0.5]),
+        "A mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
+        "A slice of the ring": (centred.rewards[:, places], centred.weights),
+        "A survey question": (hetlib.luce_shepard_rewards(poll["shares"]), poll["masses"]),
+    }
+    out = []
+    for name, (rewards, weights) in people.items():
+        w = np.asarray(weights, dtype=float)
+        population = {
+            "rewards": np.round(rewards, 5).tolist(),
+            "weights": (w / w.sum()).tolist(),
+        }
+        out.append({"name": name, "population": population})
+    return out
+
+
+def script() -> str:
+    """The file."""
+    lines = ",\n".join(f"  {json.dumps(example)}" for example in examples())
+    return (
+        "// Examples of the paper, written by tools/laboratory.py from the chapters.\n"
+        f"window.Lab = window.Lab || {{}};\nLab.examples = [\n{lines},\n];\n"
+    )
+
+
+if __name__ == "__main__":
+    hetlib.store.write(Path(sys.argv[1]), script())
