@@ -5,8 +5,10 @@ python tools/laboratory.py book/_static/lab/examples.js
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ def parameters(chapter: str) -> dict[str, Any]:
     """The values of a chapter's parameters cell."""
     for cell in jupytext.read(BOOK / f"{chapter}.md").cells:
         if "parameters" in cell.metadata.get("tags", []):
-            values: dict[str, Any] = {}
-            exec(compile(cell.source, chapter, "exec"), values)  # our own chapter
+            values = {}
+            for line in ast.parse(cell.source).body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    with suppress(ValueError):  # the profile is no literal
+                        values[line.target.id] = ast.literal_eval(line.value or line)
             return values
     raise ValueError(f"{chapter} has no cell of parameters")
 

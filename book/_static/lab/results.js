@@ -53,7 +53,7 @@ Lab.results = (() => {
     const { loss: { dpo }, gain } = found;
     let worth = "";
     if (!found.policies.dpo) worth = " DPO's policy is out of reach of the numbers of a browser.";
-    else if (gain < 1e-6) worth = " The best policy gains nothing over the reference.";
+    else if (gain < 1e-6) worth = " The best policy gains next to nothing over the reference.";
     else if (dpo > gain) worth = " DPO's policy serves them worse than the reference does.";
     else worth = ` DPO's policy gains ${percent(1 - dpo / gain)} of what the best policy gains over the reference.`;
     return first + worth;
