@@ -41,10 +41,10 @@ def examples() -> list[dict[str, Any]]:
     centred = ring.centred()
     places = [int(np.flatnonzero(ring.offsets == k)[0]) for k in OFFSETS]
     people = {
-        "Section 4.3": (first["rewards"], first["weights"]),
-        "A compromise wins": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], [1 / 3] * 3),  # Appendix A
-        "A third party": ([[6, 1, 2], [3, 9, 2]], [0.5, 0.5]),
-        "A mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
+        "Section 4.3: sampling": (first["rewards"], first["weights"]),
+        "Section 4.3: mediocrity": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], [1 / 3] * 3),
+        "Appendix A: a third party": ([[6, 1, 2], [3, 9, 2]], [0.5, 0.5]),
+        "Appendix A: a mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
         "A slice of the ring": (centred.rewards[:, places], centred.weights),
         "A survey question": (hetlib.luce_shepard_rewards(poll["shares"]), poll["masses"]),
     }

@@ -48,7 +48,7 @@ Lab.page = (() => {
       const text = Lab.results.reading(p, found);
       put(reading, "text", text);
       const [want, get] = [found.mean, found.borda].map(Lab.results.firsts);
-      reading.classList.toggle("lab-conflict", want.length + get.length === 2 && want[0] !== get[0]);
+      reading.classList.toggle("lab-conflict", !want.some((y) => get.includes(y)));
       for (const part of Object.values(parts)) part.show();
       clearTimeout(later);
       later = setTimeout(() => { // what need not happen sixty times a second
@@ -240,9 +240,9 @@ Lab.page = (() => {
         const settled = intervals.findIndex(([low]) => low > 0);
         const claim = settled < 0 ? `Up to three labels a person leave open whether ${response(a)} is better than ${response(b)} on average.`
           : `${["One label", "Two labels", "Three labels"][settled]} a person prove${settled ? "" : "s"} that ${response(a)} is better than ${response(b)} on average.`;
-        say(`${claim} The lines show how large the difference can be, the dots how large it is. Of ${found.pairs} pair${found.pairs > 1 ? "s" : ""}, ${sure.join(", ")} are settled by one, two, three labels.`);
+        say(`${claim} The lines show how large the difference can be, the dots how large it is. One, two and three labels settle ${sure[0]}, ${sure[1]} and ${sure[2]} of ${found.pairs} pair${found.pairs > 1 ? "s" : ""}.`);
       };
-      return { node: panel("What labels can tell of the average", make("p", { class: "lab-hint" }, "As many people as one likes, each asked about each pair once, twice or three times, and no two rewards of a person further apart than B."), limit.node, svg, text), show };
+      return { node: panel("What labels can tell of the average", make("p", { class: "lab-hint" }, "If all people were asked about a pair, once, twice or three times each, and no two rewards of a person are further apart than B."), limit.node, svg, text), show };
     }
 
     function take() {
