@@ -37,7 +37,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench audit variants seeds mutants clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types fast unit notebooks pages bench audit variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -92,13 +92,15 @@ sync/%: setup
 test: setup lint types unit notebooks book pages
 T ?=
 ifeq ($(T),)
-check: setup lint types
-	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
+check: setup
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types fast
 else
 check: setup
 	$(BIN)ruff check "hetlib/$(T)" "tests/$(T)"
 	$(PATHS) $(BIN)pytest -q -m "not pages and not slow" "tests/$(T)"
 endif
+fast:
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
 lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .

@@ -12,7 +12,8 @@ with 500,000 comparisons each. Time counts from the start of Python to the train
 data included. Methods of the released code that were done before a stop are not run again.
 
 The processor time is what is compared: on a busy machine wall time says how busy it was.
-Results go to results/benchmark-ring.json. A part of a run is stored as a part: it shows what
+Results go to results/benchmark-ring.json, the policies of whole runs of the released code to
+results/ring-released.json. A part of a run is stored as a part: it shows what
 so much of the work cost, and nothing is scaled up.
 """
 
@@ -153,14 +154,20 @@ def measure_ours(method: str) -> dict[str, Any]:
 
 def judge(method: str, table: Any, offsets: bool) -> float:
     """TV of the 1-D policy to pi*; for NBC the mean error of the 1-D counts."""
-    from hetlib.ring.environment import RingEnvironment
-    from hetlib.ring.tables import by_offset
+    from hetlib.ring.environment import RingEnvironment, by_offset
 
     ring = RingEnvironment()
     line = (np.asarray(table) if offsets else by_offset(table)).mean(axis=0)
     if method == "nbc":
         return float(abs(line - ring.borda()).mean())
     return float(abs(line - ring.best()).sum() / 2)
+
+
+def source(checkout: Path) -> dict[str, Any]:
+    """Which released code it was, and the seed that it sets when it is imported."""
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return {"code": "https://github.com/arashne/dahp", "commit": commit, "seed": 42}
 
 
 def main() -> None:
@@ -174,10 +181,11 @@ def main() -> None:
         seed = int(os.environ["HETLIB_BENCH_SEED"])
         print(json.dumps(ours(options.ours, SIZE, seed)))
         return
-    from hetlib.ring.tables import by_offset
+    from hetlib.ring.environment import by_offset
     from hetlib.store import device, save_result
 
     rows: dict[str, Any] = {}
+    curves: dict[str, list[float]] = {}  # 1-D policies of whole released runs
     for method in RELEASED:
         here = measure_ours(method)
         rows[method] = {
@@ -191,7 +199,7 @@ def main() -> None:
             rows[method][key] = {name: there[name] for name in ("wall_s", "cpu_s", "date")}
             if part == 1:
                 rows[method][key]["error"] = judge(method, there["table"], False)
-                rows[method][key]["curve"] = by_offset(there["table"]).mean(axis=0).tolist()
+                curves[method] = by_offset(there["table"]).mean(axis=0).tolist()
             else:
                 rows[method][key]["part"] = part
             what = "released" if part == 1 else f"{part:g} of released"
@@ -201,6 +209,10 @@ def main() -> None:
     if options.checkout:
         settings = {"comparisons": SIZE, "steps": STEPS, "threads": 1} | device()
         save_result(ROOT / "results" / "benchmark-ring.json", settings, rows)
+        if curves:
+            save_result(
+                ROOT / "results" / "ring-released.json", settings | source(options.checkout), curves
+            )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ def array(
         most: Largest size of an entry.
 
     Raises:
-        ValueError: ``value`` is ragged, not numeric, of another rank, empty or not finite.
+        ValueError: ``value`` is ragged, masked, not numeric, of another rank, empty or not finite.
     """
+    unmasked(name, value)
     try:
         if np.iscomplexobj(value):
             raise TypeError("complex numbers")
@@ -57,6 +58,19 @@ def array(
         where = tuple(int(i) for i in np.argwhere(abs(out) > most)[0])
         raise ValueError(f"{name}{list(where) or ''} is {out[where]}; at most {most:g} is allowed")
     return out
+
+
+def unmasked(name: str, value: ArrayLike) -> None:
+    """Refuse an array of NumPy's with masked entries, which would count as what lies beneath.
+
+    Raises:
+        ValueError: an entry is masked.
+    """
+    if np.ma.is_masked(value):
+        k = int(np.flatnonzero(np.ma.getmaskarray(value))[0])  # type: ignore[no-untyped-call]
+        raise ValueError(
+            f"{name} has masked entries, the first at {k}; fill them in or leave them out"
+        )
 
 
 def distribution(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 from hetlib.core.population import Population
 
 
@@ -113,7 +114,7 @@ def maximal_lottery(pairwise: ArrayLike) -> Array:
 
     Raises:
         ValueError: pairwise is not square or not complementary.
-        RuntimeError: HiGHS does not solve the programme.
+        ConvergenceError: HiGHS does not solve the programme.
     """
     from scipy.optimize import linprog
 
@@ -129,7 +130,7 @@ def maximal_lottery(pairwise: ArrayLike) -> Array:
         method="highs",
     )
     if result.status != 0:
-        raise RuntimeError(f"HiGHS stopped without an answer: {result.message}")
+        raise ConvergenceError(f"HiGHS stopped without an answer: {result.message}")
     lottery = np.maximum(result.x[:n], 0)
     return np.asarray(lottery / lottery.sum())
 

@@ -121,7 +121,12 @@ def _require_finite_optimum(name: str, wins: Array) -> None:
             break
     members = np.flatnonzero(inside).tolist()
     raise ValueError(
-        f"{name} has no finite optimum: responses {members} never lost to any of the others; "
+        f"{name} has no finite optimum: responses "
+        f"{np.flatnonzero(parts[1] != np.bincount(parts[1]).argmax()).tolist()} were compared with "
+        "none of the others, directly or through others, so that no scale is common; compare "
+        "them, or leave them out"
+        if (parts := connected_components(wins > 0, directed=False))[0] > 1
+        else f"{name} has no finite optimum: responses {members} never lost to any of the others; "
         "each set of responses must have lost to the rest at least once"
     )
 

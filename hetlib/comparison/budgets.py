@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hetlib.checks import Array
 from hetlib.comparison.worlds import World
 from hetlib.consistent.label_counts import LIMIT, Quota
-from hetlib.core.labels import Linked
+from hetlib.core.labels import Linked, draw_counts, draw_votes
 from hetlib.core.policies import optimal_policy
 
 #: Labels that each person gives, where people are followed.
@@ -92,11 +92,9 @@ class LabelSet:
 
     def _draw(self, law: Array, size: int, form: int) -> Array:
         """Counts of ``size`` observations whose law is proportional to ``law``."""
-        law = law / law.sum()
         if self.budget is None:
-            return law * size
-        counts = self.rng(form).multinomial(size, law.ravel())
-        return np.asarray(counts.reshape(law.shape), dtype=np.float64)
+            return np.asarray(law / law.sum() * size)
+        return draw_counts(law, size, self.rng(form))
 
     @cached_property
     def _by_type(self) -> Array:
@@ -177,8 +175,7 @@ class LabelSet:
         size = (self.budget // LABELS_PER_PERSON, LABELS_PER_PERSON)
         y1, y2 = rng.choice(world.responses, size=(2, *size), p=world.sampling)
         u = rng.choice(world.population.types, size=(size[0], 1), p=world.population.weights)
-        votes = rng.random(size) < world.recorded[u, y2, y1]
-        return Linked(y1, y2, votes.astype(np.int8))
+        return Linked(y1, y2, draw_votes(world.recorded[u, y2, y1], rng))
 
 
 def nearest_masses(masses: Array, labels: int) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,25 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
+def draw_votes(p: Array, rng: np.random.Generator) -> Bits:
+    """Labels that name the second response with probability p, one uniform number each."""
+    return (rng.random(p.shape) < p).astype(np.int8)
+
+
+def draw_counts(
+    law: Array, size: int, rng: np.random.Generator, repeats: tuple[int, ...] = ()
+) -> Array:
+    """How often each cell of a table came up in ``size`` draws whose law it is, up to a factor.
+
+    Returns:
+        Counts of shape repeats + law.shape: one multinomial each, fast for any size.
+    """
+    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats or None)
+    return counts.reshape(*repeats, *law.shape).astype(np.float64)
+
+
 def _given(name: str, value: ArrayLike) -> NDArray[Any]:
+    checks.unmasked(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -47,6 +66,9 @@ def _votes(value: ArrayLike, pairs: int) -> Bits:
     given = _given("votes", value)
     if given.ndim != 2 or len(given) != pairs or given.size == 0:
         raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
+    if given.dtype.kind == "O":  # pandas' NA compares with nothing
+        flat = [v if isinstance(v, Number) else str(v) for v in given.flat]
+        given = np.array(flat, dtype=object).reshape(given.shape)
     bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
     if bad.any():
         i, j = (int(k) for k in np.argwhere(bad)[0])

@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core import link as links
-from hetlib.core.labels import Bits, Comparisons, Indices, Linked, TypeLabels
+from hetlib.core.labels import (
+    Bits,
+    Comparisons,
+    Indices,
+    Linked,
+    TypeLabels,
+    draw_counts,
+    draw_votes,
+)
 from hetlib.core.policies import optimal_policy
 
 
@@ -124,8 +132,7 @@ class Population:
         except ValueError:
             shapes = ", ".join(str(part.shape) for part in given)
             raise ValueError(f"types, y1 and y2 have shapes {shapes}; they must fit") from None
-        p = self.choice(self.rewards[u, b] - self.rewards[u, a])
-        return (rng.random(p.shape) < p).astype(np.int8)
+        return draw_votes(self.choice(self.rewards[u, b] - self.rewards[u, a]), rng)
 
     def pairwise_by_type(self) -> Array:
         """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
@@ -206,8 +213,7 @@ class Population:
         _at_least_one(size)
         D = checks.distribution("sampling", sampling, self.responses)
         # The pair comes up in two orders; a response beside itself, in one.
-        law = 2 * np.outer(D, D) * self.pairwise()
-        return rng.multinomial(size, law.ravel() / law.sum()).reshape(law.shape).astype(float)
+        return draw_counts(2 * np.outer(D, D) * self.pairwise(), size, rng)
 
     def sample_types(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None

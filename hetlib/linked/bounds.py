@@ -432,12 +432,8 @@ def certified_from_counts(
     N = n.shape[1]
     if n.shape[2] != N or N < 2:
         raise ValueError(f"counts has shape {n.shape}; it must be (m + 1, responses, responses)")
-    upper = np.zeros((N, N))
-    for i in range(N):
-        for j in range(i):
-            pair = bounds_from_counts(n[:, i, j], reward_bound, level, N * (N - 1) // 2)
-            upper[i, j], upper[j, i] = pair.upper, -pair.lower
-    return tighten(upper)
+    table = {(i, j): n[:, i, j] for i in range(N) for j in range(i)}
+    return certified_from_table(table, N, reward_bound, level)
 
 
 def worst_width_bounds(labels: int, reward_bound: float) -> tuple[float, float]:

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,23 +47,13 @@ def tabular_cross_covariance(data: Linked, responses: int) -> tuple[Array, Array
         ValueError: indices that are no response.
     """
     data.check(checks.whole("responses", responses, 1))
-    shape = (responses,) * 4
-    asked, both, first = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    votes = data.shares()
-    for a, b in combinations(range(data.y1.shape[1]), 2):
-        there = np.isfinite(votes[:, a] + votes[:, b])
-        for one, two in ((a, b), (b, a)):
-            for flip in (False, True):
-                for turn in (False, True):
-                    ends = [y[there, one] for y in (data.y1, data.y2)][:: -1 if flip else 1]
-                    others = [y[there, two] for y in (data.y1, data.y2)][:: -1 if turn else 1]
-                    o, other = abs(votes[there, one] - flip), abs(votes[there, two] - turn)
-                    cell = (ends[1], ends[0], others[1], others[0])
-                    np.add.at(asked, cell, 1.0)
-                    np.add.at(both, cell, o * other)
-                    np.add.at(first, cell, o)
+    rows, times, ones = _products(data)
+    asked, both = np.zeros((2, *(responses,) * 4))
+    cell = tuple(rows[:, [1, 0, 3, 2]].T)  # where both labels are 1, the second of each pair won
+    asked[cell], both[cell] = times, ones
+    first = both + both.swapaxes(2, 3)  # whatever the other label was
+    second = both + both.swapaxes(0, 1)
     seen = np.maximum(asked, 1)
-    second = first.transpose(2, 3, 0, 1)
     return both / seen - first / seen * second / seen, asked
 
 
@@ -137,6 +129,39 @@ def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:
     return all_rows.astype(np.int64), asked, np.bincount(where, np.concatenate(ones)).astype(float)
 
 
+def descend(
+    net: Any,
+    loss: Callable[[Any], Any],
+    rows: int,
+    *,
+    steps: int,
+    rate: float,
+    batch: int,
+    decay: float = 0.0,
+) -> None:
+    """Adam with a learning rate that falls to zero along a cosine.
+
+    Args:
+        net: A module of PyTorch.
+        loss: Mean loss of some rows, given by a tensor of their numbers.
+        rows: How many there are; all are taken in a step if they are not more than ``batch``.
+        steps: Steps.
+        rate: Learning rate at the start.
+        batch: Rows a step at most, drawn anew each time.
+        decay: Weight decay.
+    """  # fmt: skip
+    import torch
+
+    adam = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = rate * (1 + np.cos(np.pi * step / steps)) / 2
+        pick = torch.arange(rows) if rows <= batch else torch.randint(rows, (batch,))
+        adam.zero_grad()
+        loss(pick).backward()
+        adam.step()
+
+
 def neural_moments(
     data: Comparisons | Linked,
     responses: int,
@@ -191,19 +216,13 @@ def neural_moments(
             torch.nn.Tanh(),
             torch.nn.Linear(hidden, 1),
         )
-        adam = torch.optim.Adam(net.parameters(), lr=rate)
-        for step in range(steps):
-            for group in adam.param_groups:
-                group["lr"] = rate * (1 + np.cos(np.pi * step / steps)) / 2
-            few = len(rows) <= batch
-            pick = torch.arange(len(rows)) if few else torch.randint(len(rows), (batch,))
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits
+
+        def loss(pick: torch.Tensor) -> torch.Tensor:
             logit = net(table[index[pick]].flatten(1))[:, 0]
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                logit, target[pick], mass[pick]
-            )
-            adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            adam.step()
+            return entropy(logit, target[pick], mass[pick])
+
+        descend(net, loss, len(rows), steps=steps, rate=rate, batch=batch)
     i, j = (k.ravel() for k in np.indices((responses, responses)))
 
     def ask(*quadruple: NDArray[np.int64]) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hetlib.checks import Array
-from hetlib.people.tables import parquet_reader
+from hetlib.core.tables import parquet_reader
 
 Counts = NDArray[np.int64]
 

@@ -8,17 +8,22 @@ than a thousand; the law is that of :meth:`hetlib.ring.environment.RingEnvironme
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.labels import draw_counts
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import total_variation
 from hetlib.linked.moments import moments_from_counts
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.fits import (
+    counted_borda,
     distances,
     fit_agreement,
     fit_corrected,
@@ -26,11 +31,15 @@ from hetlib.ring.fits import (
     fit_integral,
     fit_ipo,
     fit_personalised,
+    fit_shifted_agreement,
+    unanimous_counts,
+    win_counts,
+    win_counts_by_type,
 )
 
-#: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
 #: What ``distances`` measures.
 MEASURES = ("tv", "kl", "regret")
+#: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
 KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
 METHODS = (
     "dpo",
@@ -41,6 +50,35 @@ METHODS = (
     "integral",
     "personalised",
 )
+
+
+def at_beta(policy: ArrayLike, beta: float) -> Array:
+    """The policy of the same induced rewards with another strength of the KL penalty.
+
+    Args:
+        policy: Probabilities with beta = 1 and a uniform reference, along the last axis.
+        beta: Strength, 1e-3 to 1e3; below 1 the policy is sharper.
+
+    Raises:
+        ValueError: a beta out of range, or a probability that is not positive.
+    """
+    pi = checks.array("policy", policy, None)
+    if (pi <= 0).any():
+        where = [int(k) for k in np.argwhere(pi <= 0)[0]]
+        raise ValueError(f"policy{where} is {pi[tuple(where)]}; every entry must be positive")
+    out: Array = softmax(np.log(pi) / _strength(beta), axis=-1)
+    return out
+
+
+def _strength(beta: float) -> float:
+    if not 1e-3 <= checks.real("beta", beta) <= 1e3:
+        raise ValueError(f"beta is {beta}; 1e-3 to 1e3 are allowed")
+    return float(beta)
+
+
+def _target(environment: RingEnvironment, beta: float) -> RingEnvironment:
+    """An environment whose pi* with beta = 1 is that of the given one with ``beta``."""
+    return replace(environment, scales=[s / _strength(beta) for s in environment.scales])
 
 
 def _parse(method: str) -> tuple[str, float]:
@@ -91,9 +129,8 @@ def draw_wins(
 ) -> Array:
     """Win counts of anonymous comparisons, shape (repeats, n, n)."""
     size, repeats = _sizes(size, repeats)
-    law = (_pair_law(environment, sampling) * environment.pairwise()).ravel()
-    n = environment.n
-    return rng.multinomial(size, law / law.sum(), repeats).reshape(-1, n, n).astype(float)
+    law = _pair_law(environment, sampling) * environment.pairwise()
+    return draw_counts(law, size, rng, (repeats,))
 
 
 def draw_linked(
@@ -105,10 +142,10 @@ def draw_linked(
 ) -> tuple[Array, Array]:
     """Pairs labelled twice by one person: i over j twice, and once each way (symmetric)."""
     size, repeats = _sizes(size, repeats)
-    J, n = environment.moments(), environment.n
+    J = environment.moments()
     law = np.stack([J.J1, J.J2]) * _pair_law(environment, sampling)
-    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats).reshape(-1, 2, n, n)
-    both, mixed = counts[:, 0].astype(float), counts[:, 1].astype(float)
+    counts = draw_counts(law, size, rng, (repeats,))
+    both, mixed = counts[:, 0], counts[:, 1]
     return both, mixed + mixed.transpose(0, 2, 1)
 
 
@@ -199,6 +236,7 @@ def learning_curves(
     repeats: int,
     seed: int,
     methods: Sequence[str] = METHODS,
+    beta: float = 1.0,
 ) -> dict[str, dict[str, Array]]:
     """Distances to pi* for each method and number of comparisons.
 
@@ -208,6 +246,7 @@ def learning_curves(
         repeats: Data sets of each size.
         seed: Of the data; each method and size has a stream of its own.
         methods: Some of :data:`METHODS`.
+        beta: Strength of the KL penalty, in pi* and in the methods.
 
     Returns:
         The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats); NaN for a
@@ -227,9 +266,9 @@ def learning_curves(
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
             try:
-                rows.append(
-                    distances(fit_many(environment, method, size, repeats, rng), environment)
-                )
+                policies = at_beta(fit_many(environment, method, size, repeats, rng), beta)
+                row = distances(policies, _target(environment, beta))
+                rows.append(row | {"regret": beta * row["regret"]})
             except ConvergenceError:
                 rows.append(dict.fromkeys(MEASURES, np.full(repeats, np.nan)))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
@@ -237,7 +276,10 @@ def learning_curves(
 
 
 def exact_distance(
-    environment: RingEnvironment, method: str, sampling: ArrayLike | None = None
+    environment: RingEnvironment,
+    method: str,
+    sampling: ArrayLike | None = None,
+    beta: float = 1.0,
 ) -> float:
     """Total variation of a method's exact optimum to pi*: its bias.
 
@@ -245,7 +287,8 @@ def exact_distance(
     """
     kind, alpha = _parse(method)
     try:
-        return total_variation(environment.optimum(kind, sampling, alpha), environment.best())
+        found = at_beta(environment.optimum(kind, sampling, alpha), beta)
+        return total_variation(found, _target(environment, beta).best())
     except ConvergenceError:
         return float("nan")
 
@@ -257,10 +300,120 @@ def mean_distance(
     repeats: int,
     rng: np.random.Generator,
     sampling: ArrayLike | None = None,
+    beta: float = 1.0,
 ) -> float:
     """Mean total variation to pi* of fits to fresh data; NaN where one did not converge."""
     try:
-        policies = fit_many(environment, method, size, repeats, rng, sampling)
+        policies = at_beta(fit_many(environment, method, size, repeats, rng, sampling), beta)
     except ConvergenceError:
         return float("nan")
-    return float(distances(policies, environment)["tv"].mean())
+    return float(distances(policies, _target(environment, beta))["tv"].mean())
+
+
+def fit_by_prompt(
+    environment: RingEnvironment, comparisons: int, seed: int, beta: float = 1.0
+) -> tuple[dict[str, Array], Array]:
+    """Every method on one data set of Section 7.2, each prompt on its own.
+
+    Args:
+        environment: Where the data come from; J of "corrected" is its own, exact.
+        comparisons: Number of anonymous comparisons, and of those labelled by every type. The
+            corrected fit cannot be relied on below one comparison a pair and prompt.
+        seed: Of the data.
+        beta: Strength of the KL penalty.
+
+    Returns:
+        Policies by prompt and offset, shape (n, n), by method; NaN without a solution. And the
+        Borda count by counting, of the same shape.
+
+    Raises:
+        ValueError: malformed arguments.
+    """
+    seed, types = checks.whole("seed", seed, 0), len(environment.shifts)
+    comparisons = checks.whole("comparisons", comparisons, 1)
+    anonymous = environment.sample(comparisons, np.random.default_rng([seed, 0]))
+    votes = environment.sample_types(comparisons, np.random.default_rng([seed, 1]))
+    wins, (second, first) = win_counts(anonymous), unanimous_counts(votes)
+    by_type, J = win_counts_by_type(anonymous, types), environment.moments()
+    routes: dict[str, Any] = {
+        "dpo": lambda: fit_dpo_tables(wins),
+        "corrected 1": lambda: fit_corrected(wins, J, 1.0),
+        "corrected 2": lambda: fit_corrected(wins, J, 2.0),
+        "agreement": lambda: fit_agreement(second + first, types),
+        "agreement as released": lambda: fit_shifted_agreement(second, first, types),
+        "integral": lambda: fit_integral(second + first, types),
+        "personalised": lambda: fit_personalised(by_type, environment.centred().weights),
+    }
+    found = {}
+    for name, fit in routes.items():
+        found[name] = np.full((environment.n,) * 2, np.nan)
+        if not name.startswith("corrected") or comparisons >= environment.n**3:
+            try:
+                found[name] = at_beta(fit().policy, beta)
+            except ConvergenceError:
+                continue
+    return found, counted_borda(wins)
+
+
+#: Environments with the distribution of the responses shown, None for the uniform one.
+Case = tuple[RingEnvironment, Array | None]
+
+
+def stress_tests(environment: RingEnvironment, points: int) -> dict[str, tuple[Array, list[Case]]]:
+    """One thing at a time changed: shifts, scales, types, weights, sampling and labels.
+
+    The outer types are those with the largest shift in size, the middle one has the smallest.
+
+    Args:
+        environment: The starting point.
+        points: Number of values of each, 2 to 100; of types, 1 to at most 7.
+
+    Returns:
+        By name of what changes: its values, and a case for each.
+
+    Raises:
+        ValueError: points is no whole number from 2 to 100.
+    """
+    if not 2 <= checks.whole("points", points) <= 100:
+        raise ValueError(f"points is {points}; 2 to 100 are allowed")
+    shifts = np.asarray(environment.shifts, dtype=np.float64)
+    k, far = len(shifts), float(abs(shifts).max()) or 1.0
+    outermost, inner = abs(shifts) == abs(shifts).max(), int(abs(shifts).argmin())
+    around = np.cos(2 * np.pi * environment.offsets / environment.n)
+
+    def changed(**fields: Any) -> Case:
+        return replace(environment, **fields), None
+
+    def scaled(v: float) -> Case:
+        return changed(scales=tuple(np.where(outermost, v, environment.scales)))
+
+    def even(v: float) -> Case:
+        spots = tuple(np.linspace(-far, far, int(v))) if v > 1 else (0.0,)
+        same = {"scales": environment.scales[:1], "rates": environment.rates[:1]}
+        each = {name: tuple(value) * int(v) for name, value in same.items()}
+        return changed(shifts=spots, weights=None, **each)
+
+    def weighted(v: float) -> Case:
+        share = np.where(np.arange(k) == inner, v, (1 - v) / max(k - 1, 1))
+        return changed(weights=tuple(share) if k > 1 else None)
+
+    def sampled(v: float) -> Case:
+        law = np.exp(v * around)
+        return environment, law / law.sum()
+
+    makers: dict[str, tuple[Array, Any]] = {
+        "shift of the outer types": (
+            np.linspace(0, 20, points),
+            lambda v: changed(shifts=tuple(v * shifts / far)),
+        ),
+        "scale of the outer types": (np.linspace(0.5, 8, points), scaled),
+        "number of types": (np.arange(1.0, min(points, 7) + 1), even),
+        "weight of the middle type": (np.linspace(0.05, 0.9, points), weighted),
+        "sampling: peak at 0 (κ)": (np.linspace(-2, 2, points), sampled),
+        "share of labels flipped": (np.linspace(0, 0.3, points), lambda v: changed(noise=v)),
+        "temperature of the labels": (
+            np.geomspace(0.5, 2, points),
+            lambda v: changed(temperature=v),
+        ),
+    }
+    return {name: (v, [make(float(x)) for x in v]) for name, (v, make) in makers.items()}

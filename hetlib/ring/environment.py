@@ -24,8 +24,6 @@ from hetlib.core.policies import optimal_policy
 from hetlib.core.population import Population
 from hetlib.linked.corrected import Correction, corrected_reward
 from hetlib.linked.moments import JointMoments
-from hetlib.ring.tables import by_offset as by_offset
-from hetlib.ring.tables import one_dimensional as one_dimensional
 
 #: How a reward falls with the distance d, from 1 at d = 0, at a given rate.
 DECAYS: dict[str, Any] = {
@@ -296,3 +294,16 @@ class RingEnvironment:
         x, d1, d2 = self._pairs(size, rng, sampling)
         votes = self.centred().answer(np.arange(len(self.shifts))[:, None], d1, d2, rng)
         return RingComparisons(x, d1, d2, np.ascontiguousarray(votes.T), None, self.n)
+
+
+def by_offset(table: ArrayLike) -> Array:
+    """Entries by prompt and response rearranged by prompt and offset, shape (n, n).
+
+    Args:
+        table: Entry [x, y] belongs to response y of prompt x, shape (n, n).
+    """
+    values = checks.array("table", table, 2)
+    n = len(values)
+    if values.shape != (n, n):
+        raise ValueError(f"table must be square, not of shape {values.shape}")
+    return np.array([np.roll(row, n // 2 - x) for x, row in enumerate(values)])

@@ -59,7 +59,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Settings:
+class NetworkSettings:
     """How networks are trained; the defaults are those of the paper and its code.
 
     Attributes:
@@ -97,7 +97,9 @@ class Settings:
 class Batches:
     """Batches of one seed's data; a new order each pass, as in the released code."""
 
-    def __init__(self, environment: RingEnvironment, settings: Settings, seed: int, votes: bool):
+    def __init__(
+        self, environment: RingEnvironment, settings: NetworkSettings, seed: int, votes: bool
+    ):
         self.environment, self.settings, self.votes = environment, settings, votes
         self.rng = np.random.default_rng([seed, int(votes)])
         self.data = None if settings.size is None else self._draw(settings.size)

@@ -166,6 +166,7 @@ def test_refusals_name_the_argument(changes: dict[str, Any], message: str) -> No
         make(**changes)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(HOSTILE.filter(str.strip), HOSTILE)
 @example("</script><img src=x onerror=alert(1)>", "\u202e$a_b$")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -105,6 +103,7 @@ def test_latex_has_no_command_but_ours(name: str) -> None:
     assert "".join(back.get(t, t) for t in found) == text.plain(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(HOSTILE)
 def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
@@ -120,30 +119,10 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
     assert inline[3].content == "next"
 
 
-@settings(max_examples=300, deadline=None)
-@given(HOSTILE, HOSTILE)
-@example("a/b", "a-b")
-@example("A", "a")
-@example("a/b", f"a-b-{hashlib.sha256(b'a/b').hexdigest()[:10]}")
-def test_file_names_stay_in_their_folder_and_apart(name: str, other: str) -> None:
-    one, two = text.file_name(name), text.file_name(other)
-    assert re.fullmatch(r"[a-z0-9_][a-z0-9._-]*|[a-z0-9._-]*[a-z0-9_]", one)
-    assert one not in (".", "..")
-    assert not one.startswith(".")
-    assert len(one) <= 80
-    assert Path("folder", one).parent == Path("folder")
-    assert name == other or one != two
-    assert text.file_name(name) == one
-
-
-def test_plain_names_of_files_stay_as_they_are() -> None:
-    assert text.file_name("04-drawbacks.ipynb") == "04-drawbacks.ipynb"
-    assert text.file_name("con") != "con"
-
-
 # ---- figures ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if n.isascii()])
 def test_figures_draw_every_name_as_written(name: str) -> None:
     """In ticks and legends, and those that begin with _ too."""

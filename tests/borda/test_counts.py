@@ -144,6 +144,7 @@ def test_plurality_counts_people() -> None:
 # ---- voting rules against another library, and at near ties ----
 
 
+@pytest.mark.slow
 def test_rules_agree_with_another_library() -> None:
     """pref_voting is the oracle; margins in whole parts of a million, so that ties are exact."""
     from pref_voting.c1_methods import copeland as copeland_rule

@@ -44,6 +44,7 @@ def check_witness(P: Array, change: sensitivity.RankingChange, support: float) -
     assert (P[j] - P[i]) @ q >= 1e-5 - 1e-11
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(populations(), st.sampled_from([0.0, 1e-5, 0.02]), st.sampled_from([0.0, 1e-5, 0.01]))
 def test_greedy_and_linear_programme_agree(P: Array, support: float, margin: float) -> None:

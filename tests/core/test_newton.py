@@ -78,6 +78,7 @@ def test_a_lopsided_cycle(exponent: int) -> None:
     assert cut_residual(wins, s) < 1e-6
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(-14, 14), st.floats(-100, 100)), min_size=1, max_size=6),
     st.integers(0, 10**6),

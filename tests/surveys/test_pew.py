@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_every_claim_that_needs_the_files_gets_a_value(folder: Path) -> None:
     values = pew.claims(folder)
     needed = {
