@@ -41,19 +41,22 @@ def examples() -> list[dict[str, Any]]:
     centred = ring.centred()
     places = [int(np.flatnonzero(ring.offsets == k)[0]) for k in OFFSETS]
     people = {
-        "Section 4.3: sampling": (first["rewards"], first["weights"]),
-        "Section 4.3: mediocrity": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], [1 / 3] * 3),
-        "Appendix A: a third party": ([[6, 1, 2], [3, 9, 2]], [0.5, 0.5]),
+        "Section 4.3: sampling": (first["rewards"], first["weights"] or None),
+        "Section 4.3: mediocrity": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], None),
+        "Appendix A: a third party": ([[6, 1, 2], [3, 9, 2]], None),
         "Appendix A: a mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
         "A slice of the ring": (centred.rewards[:, places], centred.weights),
-        "A survey question": (hetlib.luce_shepard_rewards(poll["shares"]), poll["masses"]),
+        "A survey question": (
+            hetlib.luce_shepard_rewards(poll["shares"]),
+            np.divide(poll["masses"], sum(poll["masses"])),
+        ),
     }
     out = []
     for name, (rewards, weights) in people.items():
-        w = np.asarray(weights, dtype=float)
+        w = hetlib.Population(rewards, weights).weights
         population = {
             "rewards": np.round(rewards, 5).tolist(),
-            "weights": (w / w.sum()).tolist(),
+            "weights": w.tolist(),
         }
         out.append({"name": name, "population": population})
     return out

@@ -50,7 +50,8 @@ Lab.bars = (() => {
         const to = { Home: shown.limits[0], End: shown.limits[1] }[event.key];
         if (by === undefined && to === undefined) return;
         event.preventDefault();
-        move(clip(to === undefined ? Math.round((shown.value + by) / step) * step : to));
+        shown.value = clip(to === undefined ? Math.round((shown.value + by) / step) * step : to);
+        move(shown.value); // a second key may come before the next frame
       });
     }
 
