@@ -25,6 +25,8 @@ from hetlib.core.link import LINKS
 from hetlib.core.policies import kl_divergence, optimal_policy
 from hetlib.linked.bounds import certified_ranking, choice_moments
 
+pytestmark = pytest.mark.slow  # the browser of tests/book/conftest.py
+
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "book" / "_static" / "lab"
 MATHS = ("links", "population", "optima", "sampling", "certainty", "search", "results", "state")
