@@ -25,7 +25,6 @@ from scipy.ndimage import maximum_filter
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.newton import ConvergenceError
 from hetlib.core.population import Population
 from hetlib.linked import moment_problem
 from hetlib.linked.bounds import CertifiedRanking, confidence_box, limit
