@@ -7,6 +7,7 @@ two states are reduced to a few directions, stored, and a linear reward is fitte
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def read(path: str | Path, digest: str | None = None) -> States:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in ("differences", "lengths", "prompts", "kept")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name} holds no states: {error}") from None
     return States(
         found["differences"].astype(np.float64),
@@ -142,7 +143,7 @@ def fit_linear(
         Coefficients, shape (directions,).
 
     Raises:
-        ValueError: shapes that do not fit, a share outside [0, 1], or no finite optimum.
+        ValueError: shapes that do not fit, a share outside [0, 1], or no single finite optimum.
     """
     x, p = checks.array("differences", differences, 2), checks.array("preferred", preferred, 1)
     if len(x) != len(p):
@@ -169,8 +170,10 @@ def fit_linear(
     found = minimize(
         loss, np.zeros(x.shape[1]), method="trust-exact", jac=slope, hess=curvature, options=options
     )
-    if abs(slope(found.x)).max() > 1e-7:
-        raise ValueError("the likelihood has no finite maximum; a positive ridge gives it one")
+    curved = np.linalg.eigvalsh(curvature(found.x))[0]  # flat where labels are separated
+    largest = np.linalg.eigvalsh((x.T * n) @ x / scale)[-1]
+    if abs(slope(found.x)).max() > 1e-7 or curved <= 1e-7 * largest:
+        raise ValueError("the likelihood has no single maximum; a positive ridge gives it one")
     return np.asarray(found.x)
 
 

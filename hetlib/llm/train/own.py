@@ -89,7 +89,9 @@ def fit(
         present, who = np.unique(own.annotator, return_inverse=True)
         each = data.select(own.pair)
         told = (each, own.preferred, who, types)
-        found = em.em_adapters(settings, *told, folder=small, rounds=rounds, steps=steps)
+        options: dict[str, Any] = {"rounds": rounds, "steps": steps}
+        options["place"] = folder / "progress-em.safetensors"
+        found = em.em_adapters(settings, *told, folder=small, **options)
         masses, history = found.masses, [float(x) for x in found.history]
         said = {"history": history, "annotators": len(present), "refused": found.refused}
         names = tuple(f"latent {k + 1}" for k in range(types))
