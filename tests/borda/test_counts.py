@@ -256,4 +256,4 @@ def test_shares_of_wins() -> None:
         with pytest.raises(ValueError, match="prior"):
             hetlib.pairwise_shares([[0, 3], [1, 0]], prior=prior)
     with pytest.raises(ValueError, match=r"wins\[0, 1\] is 2e\+300"):
-        hetlib.pairwise_shares([[0, 2e300], [1, 0]])
+        hetlib.pairwise_shares([[0.0, 2e300], [1.0, 0.0]])
