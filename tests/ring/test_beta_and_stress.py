@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_one_thing_changes_at_a_time() -> None:
     for values, cases in tests.values():
         assert len(values) == len(cases)
     values, cases = tests["shift of the outer types"]
-    assert list(cases[2]) == [ring, None]  # ten is the third of 0, 5, 10, 15, 20
+    third: Any = cases[2]
+    assert third == (ring, None)  # ten is the third of 0, 5, 10, 15, 20
     assert values[2] == 10
     assert cases[0][0].shifts == (0, 0, 0)
     assert tests["scale of the outer types"][1][-1][0].scales == (8.0, 1.5, 8.0)
