@@ -152,8 +152,11 @@ def test_a_prior_moves_no_pair_that_others_do_not_meet() -> None:
 
     def rows(*pairs: str) -> list[dict[str, Any]]:
         return [
-            {"annotator": f"p{k % 3}", "first": a, "second": b, "choice": c}
-            for k, (a, b, c) in enumerate(pairs)
+            {
+                "annotator": f"p{k % 3}",
+                **dict(zip(("first", "second", "choice"), pair, strict=True)),
+            }
+            for k, pair in enumerate(pairs)
         ]
 
     pair = ["ABA"] * 4 + ["ABB"]
