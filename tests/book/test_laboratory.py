@@ -269,7 +269,7 @@ def test_no_single_reward_is_changed_more_than_needed(maths: Page) -> None:
                 if abs(rewards[u, y]) <= 10 + 1e-9 and wrong(rewards):
                     least = min(least, abs(k) * 0.1)
         if found and len(found["changes"]) == 1:
-            (u, y, value), = found["changes"]
+            ((u, y, value),) = found["changes"]
             move = abs(value - p["rewards"][u][y])
             assert wrong(np.array(found["population"]["rewards"]))
             assert np.isclose(move, least) or (np.isinf(least) and move > 6)
