@@ -125,8 +125,8 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
 
 def test_every_public_figure_is_tried() -> None:
     """A new function of figures that takes texts has to be tried with hostile ones."""
-    tried = {"plots.panels", "plots.bump", "plots.label", "sliders.slider_figure"}
-    markup = {"plots.note"}  # its text is the book's own, and may be a formula
+    tried = {"plots.panels", "plots.bars", "plots.bump", "plots.label", "sliders.slider_figure"}
+    markup = {"plots.note", "plots.responses"}  # texts of the book's own, formulas among them
     found = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
         for module in (plots, sliders)
