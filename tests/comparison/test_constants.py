@@ -50,7 +50,7 @@ def folds(data: Any) -> list[tuple[Any, Any]]:
 def by_hand(
     data: Any,
     value: Value,
-    start: Sequence[float],
+    start: Sequence[float] | Array,
     penalty: Callable[[Array], float] = square,
     bounds: Bounds | None = None,
     held: Value | None = None,

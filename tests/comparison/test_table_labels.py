@@ -101,7 +101,7 @@ def test_ties_are_decided_by_a_fair_coin_and_skips_are_left_out() -> None:
     wins: list[Array] = [TableLabels(read_labels(lines), seed=k).anonymous for k in range(2)]
     assert all(w.sum() == 400 for w in wins)
     assert all(abs(w[0, 1] - 200) < 5 * 10 for w in wins)
-    assert not np.array_equal(*wins)
+    assert not np.array_equal(wins[0], wins[1])
 
 
 def test_what_a_table_lacks_is_said_by_method(table: LabelTable) -> None:

@@ -169,7 +169,7 @@ PLAN_BAD = [
     ({"folder": ""}, "folder is ''"),
     ({"model": ""}, "model is ''"),
     ({"held_out_pairs": 0}, "held_out_pairs is 0"),
-    ({3: 1}, "values is .*names and their values"),  # type: ignore[dict-item]
+    ({3: 1}, "values is .*names and their values"),
 ]
 
 
