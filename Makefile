@@ -53,19 +53,14 @@ $(MATHJAX): .venv/ready
 	@mkdir -p $(@D)
 	@$(PY) -c 'import importlib.util as u, pathlib as p, hetlib; here = p.Path(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]); hetlib.store.write("$@", (here / "static/mathjax/$(@F)").read_bytes())'
 
-# The figure that opens the book
-OPENING := book/_static/opening.html
-$(OPENING): tools/opening.py .venv/ready $(wildcard hetlib/*.py hetlib/core/*.py hetlib/borda/*.py hetlib/book/*.py)
-	@$(PY) tools/opening.py $@
-
-reproduce: setup $(MATHJAX) $(OPENING)
+reproduce: setup $(MATHJAX)
 	$(PATHS) $(PY) tools/execute.py --profile quick --into $(QUICK)/notebooks --missing
 	@cp -r _config.yml _toc.yml book $(QUICK)
 	$(BUILD) $(QUICK)
 	@echo "The book, from this run: $(QUICK)/_build/html/index.html"
 	@$(PATHS) $(PY) tools/scorecard.py $(QUICK)
 
-book: setup $(MATHJAX) $(OPENING)
+book: setup $(MATHJAX)
 	$(BUILD) .
 	@echo "The book, from the stored outputs: _build/html/index.html"
 
@@ -133,4 +128,4 @@ mutants: setup
 	$(PY) tools/mutants.py $(if $(T),"$(T)")
 
 clean:
-	rm -rf _build book/_static/mathjax book/_static/opening.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build book/_static/mathjax .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,6 +103,19 @@ def distribution(
     if abs(total - 1) > 1e-9:
         raise ValueError(f"{name} sums to {total:.12g}; it must sum to 1")
     return p / total
+
+
+def rectangular(name: str, value: ArrayLike) -> NDArray[Any]:
+    """``value`` as an array of whatever it holds.
+
+    Raises:
+        ValueError: rows of different lengths, or a masked array.
+    """
+    unmasked(name, value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
 
 
 def whole(name: str, value: int, least: int | None = None) -> int:

@@ -105,7 +105,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "linked.bounds.tighten": {"upper": [[0, 1, 2], [1, 0, 1], [2, 1, 0]]},
     "linked.bounds.confidence_box": {"counts": [4, 3, 9]},
     "linked.bounds.bounds_from_counts": {"counts": [4, 3, 9]},
-    "linked.bounds.certified_from_counts": {"counts": np.full((2, 3, 3), 40.0)},
     "linked.bounds.read_counts": {"source": [["a", "b", 3, 4], ["b", "c", 5, 2, 1]]},
     "linked.bounds.certified_from_table": {"table": {(0, 1): np.array([40.0, 9.0])}},
     "linked.bounds.next_label": {"counts": [4, 3, 9]},
@@ -290,7 +289,7 @@ _REASONS = {
         "consistent.expected.covariance consistent.label_counts.Quota.loss "
         "consistent.label_counts.Quota.joint",
     "an inner step, of checked arguments":
-        "core.labels.draw_votes core.labels.draw_counts linked.moment_problem "
+        "core.labels.draw core.labels.draw_counts linked.moment_problem "
         "linked.corrected.Correction.term linked.bounds.witness_of linked.bounds.mirror "
         "consistent.expected.tail_integral consistent.losses.tail_integral "
         "mixture.rankings.Choices mixture.identification.solve_law",

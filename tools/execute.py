@@ -52,7 +52,7 @@ LONG = {
 }
 
 
-PAGES = ("audit", "minutes")
+PAGES = ("audit", "minutes", "practice")
 
 
 def chapters() -> list[str]:

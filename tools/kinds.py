@@ -27,16 +27,15 @@ def main() -> None:
     ]
     cells = [simulated.Trial(*kind, seed, NUMBER) for seed in range(SETS) for kind in kinds]
     found = store.run(simulated.ratios, cells, ROOT / "_build" / "kinds", workers=4, label="sets")
-    results = {
-        f"{planted}, {labels}": simulated.summary(
-            [
-                f
-                for cell, f in zip(cells, found, strict=True)
-                if (cell.planted, cell.labels) == (planted, labels)
-            ]
-        )
-        for planted, labels in kinds
-    }
+    results = {}
+    for planted, labels in kinds:
+        pool = [f for cell, f in zip(cells, found, strict=True) if cell.planted == planted]
+        sets = [
+            f
+            for cell, f in zip(cells, found, strict=True)
+            if (cell.planted, cell.labels) == (planted, labels)
+        ]
+        results[f"{planted}, {labels}"] = simulated.summary(sets, pool)
     settings = {"sets": SETS, "labels": list(LABELS), "people": NUMBER, "code": simulated.code()}
     store.save_result(ROOT / "results/people-kinds.json", settings | store.device(), results)
 

@@ -5,8 +5,10 @@ python tools/laboratory.py book/_static/lab/examples.js
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ def parameters(chapter: str) -> dict[str, Any]:
     """The values of a chapter's parameters cell."""
     for cell in jupytext.read(BOOK / f"{chapter}.md").cells:
         if "parameters" in cell.metadata.get("tags", []):
-            values: dict[str, Any] = {}
-            exec(compile(cell.source, chapter, "exec"), values)  # our own chapter
+            values = {}
+            for line in ast.parse(cell.source).body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    with suppress(ValueError):  # the profile is no literal
+                        values[line.target.id] = ast.literal_eval(line.value or line)
             return values
     raise ValueError(f"{chapter} has no cell of parameters")
 
@@ -36,19 +41,22 @@ def examples() -> list[dict[str, Any]]:
     centred = ring.centred()
     places = [int(np.flatnonzero(ring.offsets == k)[0]) for k in OFFSETS]
     people = {
-        "Section 4.3": (first["rewards"], first["weights"]),
-        "A compromise wins": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], [1 / 3] * 3),  # Appendix A
-        "A third party": ([[6, 1, 2], [3, 9, 2]], [0.5, 0.5]),
-        "A mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
+        "Section 4.3: sampling": (first["rewards"], first["weights"] or None),
+        "Section 4.3: mediocrity": ([[0, 1, 4], [4, 1, 0], [0, 1, 0]], None),
+        "Appendix A: a third party": ([[6, 1, 2], [3, 9, 2]], None),
+        "Appendix A: a mild majority": ([[0.5, 1], [0.5, -10]], [0.9, 0.1]),
         "A slice of the ring": (centred.rewards[:, places], centred.weights),
-        "A survey question": (hetlib.luce_shepard_rewards(poll["shares"]), poll["masses"]),
+        "A survey question": (
+            hetlib.luce_shepard_rewards(poll["shares"]),
+            np.divide(poll["masses"], sum(poll["masses"])),
+        ),
     }
     out = []
     for name, (rewards, weights) in people.items():
-        w = np.asarray(weights, dtype=float)
+        w = hetlib.Population(rewards, weights).weights
         population = {
             "rewards": np.round(rewards, 5).tolist(),
-            "weights": (w / w.sum()).tolist(),
+            "weights": w.tolist(),
         }
         out.append({"name": name, "population": population})
     return out

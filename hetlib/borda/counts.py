@@ -83,11 +83,7 @@ def copeland(pairwise: ArrayLike) -> list[int]:
 
 
 def kemeny(pairwise: ArrayLike) -> list[int]:
-    """Responses that come first in some ranking with the largest total margin.
-
-    Raises:
-        ValueError: there are more than 8 responses: all orders are compared.
-    """
+    """Responses, at most 8, that come first in some ranking with the largest total margin."""
     M = _margins(pairwise)
     n = len(M)
     if n > 8:
@@ -106,14 +102,10 @@ def maximal_lottery(pairwise: ArrayLike) -> Array:
     (1984), the von Neumann or minimax winner, and what Nash learning from human feedback
     aims at without its KL term. A Condorcet winner gets all the mass.
 
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses), 1/2 on the diagonal.
-
     Returns:
         Probabilities, shape (responses,); one of the lotteries if several are optimal.
 
     Raises:
-        ValueError: pairwise is not square or not complementary.
         ConvergenceError: HiGHS does not solve the programme.
     """
     from scipy.optimize import linprog

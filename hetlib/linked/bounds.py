@@ -414,28 +414,6 @@ def bounds_from_counts(
     return Bounds(-bottom, top, witnesses, len(low) - 1)
 
 
-def certified_from_counts(
-    counts: ArrayLike, reward_bound: float, level: float = 0.95
-) -> CertifiedRanking:
-    """Orders of the average reward that are certain with a confidence level, all together.
-
-    Args:
-        counts: counts[k, i, j] people let i beat j in k of their m labels on the pair, shape
-            (m + 1, responses, responses); counts[k, j, i] is not read for j < i.
-        reward_bound: B.
-        level: Confidence that no certified order is wrong (Bonferroni over pairs).
-
-    Raises:
-        ValueError: as :func:`bounds_from_counts` and :func:`tighten`.
-    """
-    n = checks.array("counts", counts, 3)
-    N = n.shape[1]
-    if n.shape[2] != N or N < 2:
-        raise ValueError(f"counts has shape {n.shape}; it must be (m + 1, responses, responses)")
-    table = {(i, j): n[:, i, j] for i in range(N) for j in range(i)}
-    return certified_from_table(table, N, reward_bound, level)
-
-
 def worst_width_bounds(labels: int, reward_bound: float) -> tuple[float, float]:
     """Lower and upper bound on the width that labels of one person leave open at worst.
 
@@ -527,13 +505,13 @@ def read_counts(source: str | Path | Sequence[Sequence[object]]) -> tuple[list[s
 def certified_from_table(
     table: Table, responses: int, reward_bound: float, level: float = 0.95
 ) -> CertifiedRanking:
-    """The same as :func:`certified_from_counts` for some pairs, each with its own labels.
+    """Orders of the average reward that are certain with a confidence level, all together.
 
     Args:
         table: Counts by pair (i, j): how many people let i win k times, k = 0..m.
         responses: Number of responses.
         reward_bound: B; what is left where a pair was not asked.
-        level: Confidence that no certified order is wrong.
+        level: Confidence that no certified order is wrong (Bonferroni over the pairs asked).
 
     Raises:
         ValueError: as :func:`bounds_from_counts` and :func:`tighten`.

@@ -22,11 +22,11 @@ from itertools import combinations, permutations, product
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import maximum_filter
-from scipy.optimize import linprog
 
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.population import Population
+from hetlib.linked import moment_problem
 from hetlib.linked.bounds import CertifiedRanking, confidence_box, limit
 
 Question = tuple[int, ...]
@@ -396,7 +396,7 @@ def joint_certificates(
     Raises:
         ValueError: no data, responses out of range, a tolerance that is not positive, or data that
             no population within the bound can give.
-        RuntimeError: HiGHS did not end.
+        ConvergenceError: HiGHS did not end.
     """
     given = tuple(data)
     if not given:
@@ -504,7 +504,10 @@ class _Programme:
     def solve(self, i: int, j: int) -> tuple[float, float, Certificate, JointWitness]:
         """Bound on r̄_i - r̄_j, what is attained, certificate and witness."""
         for _ in range(60):
-            found, price, constant = self._master(i, j)
+            gain = self.points[:, i] - self.points[:, j]
+            weights, price, constant, _, _ = moment_problem.programme(
+                gain, self.chance, self.low, self.high, self.PENALTY
+            )
             fresh = self._violations(i, j, price, constant)
             if not len(fresh):
                 break
@@ -513,7 +516,6 @@ class _Programme:
         excess = self._verify(i, j, price, constant)
         known = np.where(price > 0, self.high, self.low)
         bound = min(float(constant + excess + price @ known), self.B)
-        weights = found[: len(self.points)]
         keep = weights > 1e-10
         r, w = self.points[keep], weights[keep] / weights[keep].sum()
         law = self.features(r) @ w
@@ -524,27 +526,6 @@ class _Programme:
             Certificate(i, j, float(constant + excess), price, float(excess)),
             JointWitness(r, w, missed),
         )
-
-    def _master(self, i: int, j: int) -> tuple[Array, Array, float]:
-        """The programme on the columns so far: solution, prices, constant."""
-        m, k = len(self.low), len(self.points)
-        gain = self.points[:, i] - self.points[:, j]
-        rows = np.block([[self.chance, -np.eye(m), np.eye(m), -np.eye(m)]])
-        total = np.concatenate([np.ones(k), np.zeros(3 * m)])
-        cost = np.concatenate([-gain, np.zeros(m), np.full(2 * m, self.PENALTY)])
-        free = [(0, None)] * k
-        box = list(zip(self.low, self.high, strict=True))
-        found = linprog(
-            cost,
-            A_eq=np.vstack([rows, total]),
-            b_eq=np.append(np.zeros(m), 1.0),
-            bounds=[*free, *box, *[(0, None)] * (2 * m)],
-            method="highs",
-        )
-        if found.status:
-            raise RuntimeError(f"the linear programme did not end: {found.message}")
-        dual = -np.asarray(found.eqlin.marginals, dtype=np.float64)
-        return found.x, dual[:-1], float(dual[-1])
 
     def _gain(self, i: int, j: int, price: Array, r: Array, chance: Array) -> Array:
         return np.asarray(r[:, i] - r[:, j] - price @ chance)

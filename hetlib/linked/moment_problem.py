@@ -16,6 +16,7 @@ from scipy.optimize import brentq, linprog
 from scipy.special import comb, expit, logit
 
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 
 #: Most moments that double precision can use.
 MOST = 8
@@ -179,6 +180,46 @@ def _worst(coefficients: Array, bound: float) -> tuple[Array, Array]:
     return x, logit(x) - q(x)
 
 
+def programme(
+    gain: Array, chance: Array, low: Array, high: Array, penalty: float
+) -> tuple[Array, Array, float, float, float]:
+    """Greatest mean of a gain over laws on given points with probabilities in a box.
+
+    Args:
+        gain: At each point, shape (points,).
+        chance: Of each outcome at each point, shape (outcomes, points).
+        low: Least mean of each chance, shape (outcomes,).
+        high: Greatest.
+        penalty: On leaving the box, so that every programme has a solution.
+
+    Returns:
+        Weights of the points; prices and a constant with gain <= constant + prices · chance at
+        all of them; the greatest mean; by how much the box was left.
+
+    Raises:
+        ConvergenceError: HiGHS did not end.
+    """
+    rows, points = chance.shape
+    cost = np.concatenate([-gain, np.full(rows, penalty)])
+    slack = -np.eye(rows)
+    found = linprog(
+        cost,
+        np.block([[chance, slack], [-chance, slack]]),
+        np.concatenate([high, -low]),
+        np.concatenate([np.ones(points), np.zeros(rows)])[None],
+        [1.0],
+        method="highs-ds",
+        options=EXACT,
+    )
+    if found.status:
+        raise ConvergenceError(f"the linear programme did not end: {found.message}")
+    price = -found.ineqlin.marginals
+    net = np.asarray(price[:rows] - price[rows:], dtype=np.float64)
+    constant = -float(found.eqlin.marginals[0])
+    left = float(found.x[points:].sum())
+    return found.x[:points], net, constant, -float(found.fun), left
+
+
 def greatest_mean(
     low: ArrayLike, high: ArrayLike, bound: float, tolerance: float = 1e-8
 ) -> tuple[float, Array, Array]:
@@ -196,7 +237,7 @@ def greatest_mean(
 
     Raises:
         ValueError: no distribution is in the box.
-        RuntimeError: no convergence.
+        ConvergenceError: no convergence.
     """
     low, high = np.asarray(low, float), np.asarray(high, float)
     m = len(low) - 1
@@ -207,27 +248,18 @@ def greatest_mean(
     penalty = 1e5  # on leaving the box, so that every programme has a solution
     for _ in range(60):
         B = comb(m, k)[:, None] * x ** k[:, None] * (1 - x) ** (m - k)[:, None]
-        A = np.block([[B, -np.eye(m + 1)], [-B, -np.eye(m + 1)]])
-        cost = np.concatenate([-logit(x), np.full(m + 1, penalty)])
-        total = np.concatenate([np.ones(len(x)), np.zeros(m + 1)])[None]
-        rhs = np.concatenate([high, -low])
-        found = linprog(cost, A, rhs, total, [1.0], method="highs-ds", options=EXACT)
-        if found.status:
-            raise RuntimeError(f"the linear programme did not end: {found.message}")
-        price = -found.ineqlin.marginals  # >= 0
-        net = price[: m + 1] - price[m + 1 :]
-        q = basis @ net
-        q[0] -= found.eqlin.marginals[0]
+        weights, price, constant, value, left = programme(logit(x), B, low, high, penalty)
+        q = basis @ price
+        q[0] += constant
         where, excess = _worst(q, bound)
         if excess.max() <= tolerance:
             break
         x = np.union1d(x, where[excess > tolerance / 2])
     else:
-        raise RuntimeError("the grid did not settle in 60 rounds")
-    if found.x[len(x) :].sum() > 1e-7:
+        raise ConvergenceError("the grid did not settle in 60 rounds")
+    if left > 1e-7:
         raise ValueError(
             f"no population with |Δr| <= {bound:g} has label counts with these probabilities"
         )
-    weights = found.x[: len(x)]
     keep = weights > 1e-12
-    return float(-found.fun + max(excess.max(), 0.0)), x[keep], weights[keep]
+    return value + max(float(excess.max()), 0.0), x[keep], weights[keep]

@@ -3,7 +3,7 @@
 A test by parametric bootstrap on each of hundreds of simulated data sets would fit hundreds of
 models to each. As the sets of one kind are draws of one law, one bootstrap draw of each set
 gives, pooled over the sets, the law under the smaller model (Giacomini, Politis and White's
-warp-speed method).
+warp-speed method); that law hardly depends on the number of labels, over which we pool as well.
 """
 
 from __future__ import annotations
@@ -148,48 +148,45 @@ def ratios(trial: Trial) -> dict[str, tuple[float, float]]:
     return out
 
 
-def p_values(sets: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Array]:
-    """Of each step in each set, by the bootstrap ratios of all sets.
+Ratios = Mapping[str, Sequence[float]]
+
+
+def p_values(sets: Sequence[Ratios], null: Sequence[Ratios] | None = None) -> dict[str, Array]:
+    """Of each step in each set, by pooled bootstrap ratios.
 
     Args:
         sets: What :func:`ratios` gives for sets of one kind.
+        null: Sets whose bootstrap ratios are pooled; the same ones if None.
     """
     out = {}
     for what in sets[0]:
-        seen, drawn = np.array([found[what] for found in sets]).T
+        seen = np.array([found[what][0] for found in sets])
+        drawn = np.array([found[what][1] for found in null or sets])
         above = (drawn[None, :] >= seen[:, None] - 1e-9).sum(axis=1)
-        out[what] = (1 + above) / (1 + len(sets))
+        out[what] = (1 + above) / (1 + len(drawn))
     return out
 
 
 def summary(
-    sets: Sequence[Mapping[str, Sequence[float]]], level: float = 0.05
+    sets: Sequence[Ratios], null: Sequence[Ratios] | None = None, level: float = 0.05
 ) -> dict[str, dict[str, int]]:
     """Of sets of one kind: in how many each difference is named, and each step rejects.
 
     Args:
         sets: What :func:`ratios` gives.
+        null: As for :func:`p_values`.
         level: Of all tests together.
     """
-    found = verdicts(sets, level)
+    each = level / models.DIFFERENCES
+    p = p_values(sets, null)
+    made = {"not multiples": np.zeros(len(sets))} | p
+    found = [named({what: float(v[k]) for what, v in made.items()}, each) for k in range(len(sets))]
     every = ("position", "position by person", "strengths", "carelessness", "reliability", "types")
-    each = level / models.DIFFERENCES + 1e-12
     return {
         "named": {"nothing": sum(not f for f in found)}
         | {name: sum(name in f for f in found) for name in every},
-        "steps": {what: int((p <= each).sum()) for what, p in p_values(sets).items()},
+        "steps": {what: int((v <= each + 1e-12).sum()) for what, v in p.items()},
     }
-
-
-def verdicts(
-    sets: Sequence[Mapping[str, Sequence[float]]], level: float = 0.05
-) -> list[tuple[str, ...]]:
-    """What the audit names in each of the sets of one kind."""
-    p = {"not multiples": np.zeros(len(sets))} | p_values(sets)
-    return [
-        named({what: float(v[k]) for what, v in p.items()}, level / models.DIFFERENCES)
-        for k in range(len(sets))
-    ]
 
 
 #: What of ``models`` the ratios do not rest on.

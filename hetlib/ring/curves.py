@@ -23,7 +23,6 @@ from hetlib.core.policies import total_variation
 from hetlib.linked.moments import moments_from_counts
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.fits import (
-    counted_borda,
     distances,
     fit_agreement,
     fit_corrected,
@@ -324,7 +323,7 @@ def fit_by_prompt(
 
     Returns:
         Policies by prompt and offset, shape (n, n), by method; NaN without a solution. And the
-        Borda count by counting, of the same shape.
+        Borda count by counting, of the same shape, NaN where a response was not shown.
 
     Raises:
         ValueError: malformed arguments.
@@ -352,7 +351,8 @@ def fit_by_prompt(
                 found[name] = at_beta(fit().policy, beta)
             except ConvergenceError:
                 continue
-    return found, counted_borda(wins)
+    won, shown = wins.sum(axis=2), wins.sum(axis=1) + wins.sum(axis=2)
+    return found, np.where(shown > 0, won / np.maximum(shown, 1), np.nan)
 
 
 #: Environments with the distribution of the responses shown, None for the uniform one.

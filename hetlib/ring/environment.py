@@ -245,8 +245,7 @@ class RingEnvironment:
     def _pairs(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None
     ) -> tuple[Indices, Indices, Indices]:
-        if checks.whole("size", size) < 1:
-            raise ValueError(f"size is {size}; at least one comparison is needed")
+        size = checks.whole("size", size, 1)
         x = rng.integers(self.n, size=size)
         if sampling is None:
             pairs = rng.integers(self.n, size=(2, size))
@@ -274,8 +273,7 @@ class RingEnvironment:
         Returns:
             Comparisons with votes of shape (size, labels).
         """
-        if checks.whole("labels", labels) < 1:
-            raise ValueError(f"labels is {labels}; at least one label is needed")
+        labels = checks.whole("labels", labels, 1)
         x, d1, d2 = self._pairs(size, rng, sampling)
         people = self.centred()
         u = np.searchsorted(people.weights.cumsum()[:-1], rng.random(size), side="right")

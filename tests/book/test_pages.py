@@ -24,7 +24,6 @@ colours of one text of each kind (KINDS): same tag, font, colour and grounds and
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -36,7 +35,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 from playwright.sync_api import Error as BrowserError
 
 pytestmark = pytest.mark.pages
@@ -163,32 +162,6 @@ def test_external_links_are_addresses() -> None:
 
 
 # ---- in the browser ----
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The Chromium of the system; without one CI fails and others are told how to get it."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        advice = "no Chromium found; on Debian: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(advice)
-        pytest.skip(advice)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
-        yield chromium
-        chromium.close()
-
 
 # Whatever a reader can unfold must be as good as the rest
 UNFOLD = """() => {

@@ -135,6 +135,7 @@ def test_figures_draw_every_name_as_written(name: str) -> None:
     plt.close(fig)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(HOSTILE)
 @pytest.mark.filterwarnings("ignore:no font is installed")
@@ -178,6 +179,7 @@ def test_every_option_has_a_letter_of_its_own(options: int) -> None:
     assert names[26:28] == ["AA", "AB"][: max(options - 26, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("types", "options"), [(1, 1), (7, 4), (3, 27), (13, 30)])
 def test_many_options_and_types_are_all_drawn(types: int, options: int) -> None:
     rng = np.random.default_rng(0)

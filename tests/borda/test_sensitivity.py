@@ -85,6 +85,7 @@ def test_nothing_closer_changes_the_ranking(P: Array) -> None:
         assert ((P[i] - P[j]) @ q.T >= -1e-9).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(populations(least=3))
 def test_without_margin_neighbours_decide(P: Array) -> None:

@@ -181,6 +181,7 @@ def test_ideal_points_recover_a_planar_population() -> None:
     assert total_variation(softmax(average), people.optimal_policy()) < 0.03
 
 
+@pytest.mark.slow
 def test_three_methods_share_one_fit() -> None:
     labels = LabelSet(make_world("random", 0), 2_000, 0)
     assert find_types(labels) is find_types(labels)

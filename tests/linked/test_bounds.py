@@ -15,7 +15,7 @@ from hetlib.linked import moment_problem
 from hetlib.linked.bounds import (
     average_reward_bounds,
     bounds_from_counts,
-    certified_from_counts,
+    certified_from_table,
     certified_ranking,
     choice_moments,
     confidence_box,
@@ -250,10 +250,13 @@ def test_ranking_from_counts() -> None:
     people = Population([[0.0, 2.0, 4.0], [0.0, 2.5, 3.0]])
     p, k = people.pairwise_by_type(), np.arange(3)[:, None, None, None]
     law = comb(2, k) * (p**k * (1 - p) ** (2 - k))
-    found = certified_from_counts(1e5 * law.mean(axis=1), 4.0)
+    counts = 1e5 * law.mean(axis=1)
+    found = certified_from_table(
+        {(i, j): counts[:, i, j] for i in range(3) for j in range(i)}, 3, 4.0
+    )
     exact = certified_ranking(choice_moments(people, 2), 4.0)
     assert (found.order * exact.order >= 0).all()
     assert found.order[2, 0] == 1
     assert (found.upper >= exact.upper - 1e-7).all()
-    with pytest.raises(ValueError, match="shape"):
-        certified_from_counts(np.ones((3, 2, 3)), 4.0)
+    with pytest.raises(ValueError, match="responses is 1"):
+        certified_from_table({(0, 1): counts[:, 0, 1]}, 1, 4.0)

@@ -192,6 +192,7 @@ FAMILIES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_steps_of_every_family(name: str, tmp_path: Path) -> None:
     """Training moves adapters and nothing else."""

@@ -84,6 +84,7 @@ def test_limit_is_a_sample_whatever_the_order(tmp_path: Path) -> None:
     assert len(some) == 3
 
 
+@pytest.mark.slow
 def test_sample_takes_no_side() -> None:
     """The order within a pair follows from its key; a sample must not choose by that."""
     many = [make_pair(f"{HEAD} a{i}", f"{HEAD} b{i}") for i in range(20_000)]

@@ -180,6 +180,7 @@ def test_a_small_model_of_other_code_is_not_used(
     assert pretrain.pretrained(plan.settings, data[0], tmp_path) != first
 
 
+@pytest.mark.slow
 def test_pretraining_predicts_better_than_chance(plan: Plan, data: Data) -> None:
     import torch
     from transformers import AutoModelForCausalLM

@@ -147,6 +147,108 @@ def test_what_to_collect_is_said() -> None:
     assert "Fewer than 30 people" in text
 
 
+def test_a_prior_moves_no_pair_that_others_do_not_meet() -> None:
+    """Odds of A over B stay, whatever C and D do among themselves; without it nobody is added."""
+
+    def rows(*pairs: str) -> list[dict[str, Any]]:
+        return [
+            {"annotator": f"p{k % 3}", "first": a, "second": b, "choice": c}
+            for k, (a, b, c) in enumerate(pairs)
+        ]
+
+    pair = ["ABA"] * 4 + ["ABB"]
+    alone = read_labels(rows(*pair))
+    more = read_labels(rows(*pair, "CDC", "DCC", "CDC"))
+    never = read_labels(rows(*["ABA"] * 4))
+    for prior in (0.5, 2.0):
+        one, other = audit.followed(alone, prior), audit.followed(more, prior)
+        assert one.rewards[0] - one.rewards[1] == pytest.approx(np.log((4 + prior) / (1 + prior)))
+        assert set(other.items) == {"C", "D"} or other.rewards == pytest.approx(one.rewards)
+        both = audit.with_prior(more, prior)
+        assert np.array_equal(both[:2, :2], audit.with_prior(alone, prior))
+        assert (both[:2, 2:] == 0).all()
+        lead = audit.followed(never, prior).rewards
+        assert lead[0] - lead[1] == pytest.approx(np.log((4 + prior) / prior))
+    with pytest.raises(ValueError, match="no two items are comparable"):
+        answers(never)
+    with pytest.raises(ValueError, match="prior is -1"):
+        answers(alone, prior=-1)
+
+
+def test_the_prior_of_the_models_is_by_pair() -> None:
+    """With one taste the likelihood with a prior is Bradley and Terry's of the wins with it."""
+    import hetlib
+    from hetlib.people.models import fit
+
+    labels = table(10, 10)
+    found = fit(answers(labels, prior=1.5), ridge=1e-9)
+    assert found.rewards[0] == pytest.approx(
+        hetlib.bradley_terry(audit.with_prior(labels, 1.5)), abs=1e-3
+    )
+
+
+def test_few_people_are_not_named() -> None:
+    rows = [
+        {"annotator": name, "first": "A", "second": "B", "choice": "A", "type": kind}
+        for name, kind in [
+            *((f"m{k}", "crowd") for k in range(10)),
+            ("Zoë", "rare"),
+            ("zoë", "rare"),
+        ]
+    ]
+    labels = read_labels(rows)
+    hidden, shown = (" ".join(audit.overview(labels, names)) for names in (False, True))
+    assert "crowd (10), 1 group of fewer than 10 people, not named here" in hidden
+    assert "rare" not in hidden
+    assert "zoë" not in hidden.casefold()
+    assert "names differ in case only" in hidden
+    assert "rare (2)" in shown
+    assert "Zoë and zoë" in shown
+
+
+def test_ties_are_the_subject_of_their_note() -> None:
+    row = {"annotator": "p", "first": "A", "second": "B"}
+    labels = read_labels([row | {"choice": "tie"}, row | {"choice": "A"}, row | {"choice": ""}])
+    text = audit.overview(labels)
+    assert "Ties (row 1): half a win each." in text
+    assert "Rows without an answer (row 3): left out." in text
+
+
+def test_features_are_covariates_or_the_rewards() -> None:
+    from hetlib.people.models import fit
+
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(3000):
+        a, b = rng.choice(list(REWARD), 2, replace=False)
+        x, y = rng.uniform(0, 2, 2)
+        won = rng.random() < expit(REWARD[a] - REWARD[b] + 0.7 * (x - y))
+        row = {"annotator": k % 60, "first": a, "second": b, "choice": a if won else b}
+        rows.append(row | {"x": x, "y": y})
+    labels = read_labels(rows, features={"length": ["x", "y"]})
+    both = fit(answers(labels, covariates=labels.features, names=["length"]))
+    assert both.effects[0] == pytest.approx(0.7, abs=0.25)
+    assert both.rewards[0] == pytest.approx(list(REWARD.values()), abs=0.25)
+    alone = fit(answers(labels, features=labels.features, names=["length"]))
+    assert alone.items == ("length",)
+    with pytest.raises(ValueError, match="features\\['length'\\] is \\['x'\\]"):
+        read_labels(rows, features={"length": ["x"]})
+    with pytest.raises(ValueError, match=r"a feature that is no number \(row 1\)"):
+        read_labels([rows[0] | {"x": "long"}], features={"length": ["x", "y"]})
+
+
+def test_power_is_that_of_the_nearest_sets() -> None:
+    data = answers(table(5, 50))
+    results = {
+        f"{what}, {m}": {"named": {what: n}}
+        for what in ("position", "strengths", "carelessness", "types")
+        for m, n in ((10, 1), (40, 2))
+    }
+    text = audit.power(data, results, 4)
+    assert "40 labels each (here 5 with 50)" in text
+    assert "types in 50 %" in text
+
+
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
 def test_a_bound_must_be_positive(bound: float) -> None:
     with pytest.raises(ValueError, match="reward_bound"):

@@ -50,7 +50,8 @@ Lab.bars = (() => {
         const to = { Home: shown.limits[0], End: shown.limits[1] }[event.key];
         if (by === undefined && to === undefined) return;
         event.preventDefault();
-        move(clip(to === undefined ? Math.round((shown.value + by) / step) * step : to));
+        shown.value = clip(to === undefined ? Math.round((shown.value + by) / step) * step : to);
+        move(shown.value); // a second key may come before the next frame
       });
     }
 
@@ -75,10 +76,10 @@ Lab.bars = (() => {
   }
 
   /** A horizontal slider with its name and value. scale: "log" for equal ratios. */
-  function range({ label, limits, step, log = false, move, text }) {
+  function range({ label, say = label, limits, step, log = false, move, text }) {
     const to = log ? Math.log : (x) => x, from = log ? Math.exp : (x) => x;
-    const input = make("input", { type: "range", min: to(limits[0]), max: to(limits[1]), step: log ? "any" : step });
-    const output = make("output");
+    const input = make("input", { type: "range", "aria-label": say, min: to(limits[0]), max: to(limits[1]), step: log ? "any" : step });
+    const output = make("b", { "aria-hidden": "true" });
     input.addEventListener("input", () => {
       const raw = from(Number(input.value));
       move(Math.min(Math.max(log ? Number(raw.toPrecision(2)) : raw, limits[0]), limits[1]));

@@ -10,13 +10,14 @@ Lab.certainty = (() => {
 
   /** A root of f between low and high, where its signs differ: Ridders' method. */
   function root(f, low, high) {
-    let a = low, b = high, fa = f(a), fb = f(b);
+    let a = low, b = high, fa = f(a), fb = f(b), last = NaN;
     for (let round = 0; round < 60; round++) {
       const m = (a + b) / 2, fm = f(m);
       const x = m + (m - a) * (Math.sign(fa) * fm) / Math.sqrt(fm * fm - fa * fb);
       if (fm === 0 || !Number.isFinite(x)) return m;
       const fx = f(x);
-      if (fx === 0 || Math.abs(b - a) <= 1e-15 * Math.abs(high - low)) return x;
+      if (fx === 0 || Math.abs(x - last) <= 1e-11 * Math.abs(high - low)) return x;
+      last = x;
       if (fm * fx < 0) [a, fa, b, fb] = [m, fm, x, fx];
       else if (fa * fx < 0) [b, fb] = [x, fx];
       else [a, fa] = [x, fx];
@@ -74,20 +75,24 @@ Lab.certainty = (() => {
     return [atoms, weights];
   }
 
+  /** The distributions with the least and the greatest next moment. */
+  const outermost = (c) => (c.length % 2 ? [[true, false], [false, true]] : [[false, false], [true, true]]).map((end) => principal(c, ...end));
+
   /** Least and greatest next moment. */
   function nextRange(c) {
-    const ends = c.length % 2 ? [[true, false], [false, true]] : [[false, false], [true, true]];
-    return ends.map((end) => mean(...principal(c, ...end), (x) => x ** c.length));
+    return outermost(c).map((end) => mean(...end, (x) => x ** c.length));
   }
 
-  const GRID = Array.from({ length: 231 }, (_, k) => Math.exp(-75 + k / 2));
+  const STEP = 0.75, GRID = Array.from({ length: 90 }, (_, k) => Math.exp(-50 + k * STEP));
 
-  /** Divided difference of the logit at points of (0, 1) that may coincide, as an integral. */
+  /** Divided difference of the logit at three or more points of (0, 1) that may coincide, as an
+   * integral by the trapezoidal rule in log s. */
   function dividedDifference(points) {
     const sign = points.length % 2 ? -1 : 1;
+    const near = Math.log(Math.min(...points, 1 - Math.max(...points)));
     let sum = 0;
-    for (const s of GRID) {
-      if (points.length > 2 && s > 5e8) break;
+    for (let k = Math.max(0, Math.floor((near + 28) / STEP)); k < GRID.length; k++) {
+      const s = GRID[k];
       let left = 1, right = 1;
       for (const x of points) {
         left *= s + x;
@@ -95,28 +100,35 @@ Lab.certainty = (() => {
       }
       sum += s * (sign / left + 1 / right);
     }
-    return sum / 2;
+    return sum * STEP;
   }
 
-  /** The distribution with moments c on [0, 1] of the greatest (or least) mean logit. */
-  function extreme(c, upper, at) {
+  /** The distribution with moments c on [0, 1] of the greatest (or least) mean logit; ends: the
+   * two with the least and the greatest next moment. */
+  function extreme(c, upper, at, ends) {
     if (c.length % 2) return principal(c, !upper, upper);
     const inner = (atoms) => (upper ? atoms.slice(0, -1) : atoms.slice(1));
     const slope = (free) => (upper ? 1 : -1) * dividedDifference([...free, ...free, upper ? 1 : 0].map(at));
-    const gauss = principal(c, false, false), lobatto = principal(c, true, true);
+    const [gauss, lobatto] = ends;
     if (slope(gauss[0]) <= 0) return gauss;
     if (slope(inner(lobatto[0])) >= 0) return lobatto;
     const rule = (t) => principal([...c, t], !upper, upper), slopeAt = (t) => slope(inner(nodes([...c, t], !upper, upper)));
-    const [low, high] = nextRange(c), first = low + 1e-9 * (high - low), last = high - 1e-9 * (high - low);
+    const [low, high] = ends.map((end) => mean(...end, (x) => x ** c.length)), first = low + 1e-9 * (high - low), last = high - 1e-9 * (high - low);
     if (slopeAt(first) <= 0) return gauss;
     if (slopeAt(last) >= 0) return lobatto;
     return rule(root(slopeAt, first, last));
   }
 
+  let tangent = [0, 0]; // the last bound, and its point
+  function tangentPoint(B) {
+    const gap = (z) => z + (logistic(B) - logistic(z)) / (logistic(z) * logistic(-z)) - B;
+    if (tangent[0] !== B) tangent = [B, logistic(root(gap, -B, 0))];
+    return tangent[1];
+  }
+
   /** The greatest mean logit with one moment: the concave envelope. */
   function envelope(p, B) {
-    const b = logistic(B);
-    const t = logistic(root((z) => z + (b - logistic(z)) / (logistic(z) * logistic(-z)) - B, -B, 0));
+    const b = logistic(B), t = tangentPoint(B);
     if (p <= t) return [logit(p), [p]];
     const share = Math.min((p - t) / (b - t), 1);
     return [(1 - share) * logit(t) + share * B, [t, b]];
@@ -149,9 +161,9 @@ Lab.certainty = (() => {
       const p = Math.min(Math.max(mean(x, w, (z) => z), a), b);
       return [-envelope(1 - p, B)[0], envelope(p, B)[0]];
     }
-    const clip = (z) => Math.min(Math.max(logit(z), -B), B);
+    const ends = outermost(scaled), clip = (z) => Math.min(Math.max(logit(z), -B), B);
     const rules = [false, true].map((upper) => {
-      const [atoms, weights] = extreme(scaled, upper, at);
+      const [atoms, weights] = extreme(scaled, upper, at, ends);
       const keep = atoms.map((_, k) => k).filter((k) => weights[k] > 1e-13);
       const total = keep.reduce((sum, k) => sum + weights[k], 0);
       return [keep.map((k) => at(atoms[k])), keep.map((k) => weights[k] / total)];

@@ -9,7 +9,8 @@ Lab.optima = (() => {
   /** Solve A x = b by elimination with pivots; null if A is singular to rounding. */
   function solve(A, b) {
     const n = b.length, M = A.map((row, i) => [...row, b[i]]);
-    const size = Math.max(...A.flat().map(Math.abs), 1e-300);
+    let size = 1e-300;
+    for (const row of A) for (const x of row) size = Math.max(size, Math.abs(x));
     for (let k = 0; k < n; k++) {
       let best = k;
       for (let i = k + 1; i < n; i++) if (Math.abs(M[i][k]) > Math.abs(M[best][k])) best = i;
@@ -80,8 +81,8 @@ Lab.optima = (() => {
         next = evaluate(at);
         length /= 2;
       } while (along(next) > 0.9 * fall && length > 1e-12);
-      if (left < 1e-10 && most < 1e-12) break; // rounding is all that is left
       [s, now] = [at, next];
+      if (left < 1e-9) break; // Newton's method squares it once more
       if (round === 199) return null;
     }
     const mean = s.reduce((a, b) => a + b) / n;
@@ -113,7 +114,7 @@ Lab.optima = (() => {
           length /= 2;
         } while (Lab.population.dot(step, state(next)[1]) > 0.9 * fall && length > 1e-12);
         q = next;
-        if (Math.max(...step.map(Math.abs)) < 1e-13) break;
+        if (fall < 1e-14) break; // Newton's method squares it once more
       }
       if (t === 1) return q;
     }

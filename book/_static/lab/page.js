@@ -48,7 +48,7 @@ Lab.page = (() => {
       const text = Lab.results.reading(p, found);
       put(reading, "text", text);
       const [want, get] = [found.mean, found.borda].map(Lab.results.firsts);
-      reading.classList.toggle("lab-conflict", want.length + get.length === 2 && want[0] !== get[0]);
+      reading.classList.toggle("lab-conflict", !want.some((y) => get.includes(y)));
       for (const part of Object.values(parts)) part.show();
       clearTimeout(later);
       later = setTimeout(() => { // what need not happen sixty times a second
@@ -74,7 +74,7 @@ Lab.page = (() => {
       setTimeout(() => {
         const hit = Lab.search.counterexample(p);
         wrong.disabled = false;
-        if (!hit) return set({}, "No change of one reward does it, and none of two rewards by whole units, ten in all.");
+        if (!hit) return set({}, "No change of one reward does it, and none of two rewards by whole units, up to ten in all.");
         const told = hit.changes.map(([u, y, value]) => `type ${type(u)}'s reward of ${response(y)} from ${number(p.rewards[u][y])} to ${number(value)}`);
         const smallest = hit.changes.length === 1 ? "No smaller change of one reward does it, in steps of 0.1." : "No change of one reward does it; of two in whole units none is smaller.";
         before = p;
@@ -122,7 +122,7 @@ Lab.page = (() => {
 
     function people() {
       const rows = p.rewards.map((row, u) => {
-        const mass = range({ label: `Type ${type(u)}`, limits: [0, 1], step: 0.01, move: (x) => set({ weights: Lab.state.share(p.weights, u, x, 0) }), text: percent });
+        const mass = range({ label: `Type ${type(u)}`, say: `Share of type ${type(u)}`, limits: [0, 1], step: 0.01, move: (x) => set({ weights: Lab.state.share(p.weights, u, x, 0) }), text: percent });
         const bars = row.map((_, y) => bar({
           label: `Type ${type(u)}, reward of ${response(y)}`, name: response(y), colour: TYPES[u], held: (on) => { held = on; if (!on) set({}); },
           move: (x) => { before = null; set({ rewards: p.rewards.map((r, k) => (k === u ? r.map((old, j) => (j === y ? Number(x.toFixed(6)) : old)) : r)) }); },
@@ -240,9 +240,9 @@ Lab.page = (() => {
         const settled = intervals.findIndex(([low]) => low > 0);
         const claim = settled < 0 ? `Up to three labels a person leave open whether ${response(a)} is better than ${response(b)} on average.`
           : `${["One label", "Two labels", "Three labels"][settled]} a person prove${settled ? "" : "s"} that ${response(a)} is better than ${response(b)} on average.`;
-        say(`${claim} The lines show how large the difference can be, the dots how large it is. Of ${found.pairs} pair${found.pairs > 1 ? "s" : ""}, ${sure.join(", ")} are settled by one, two, three labels.`);
+        say(`${claim} The lines show how large the difference can be, the dots how large it is. One, two and three labels settle ${sure[0]}, ${sure[1]} and ${sure[2]} of ${found.pairs} pair${found.pairs > 1 ? "s" : ""}.`);
       };
-      return { node: panel("What labels can tell of the average", make("p", { class: "lab-hint" }, "As many people as one likes, each asked about each pair once, twice or three times, and no two rewards of a person further apart than B."), limit.node, svg, text), show };
+      return { node: panel("What labels can tell of the average", make("p", { class: "lab-hint" }, "If all people were asked about a pair, once, twice or three times each, and no two rewards of a person are further apart than B."), limit.node, svg, text), show };
     }
 
     function take() {
@@ -251,7 +251,7 @@ Lab.page = (() => {
         return { node: make("div", { class: "lab-take" }, make("p", {}, name, " ", button), text), late: () => put(text, "text", words(p)) };
       };
       const boxes = [box("As parameters of chapter 4, laboratory.yml", Lab.state.yaml), box("DPO's policy with hetlib", Lab.state.python)];
-      return { node: make("details", { class: "lab-panel lab-wide" }, make("summary", {}, "Take this population with you"), ...boxes.map((b) => b.node)), show: () => {}, late: () => boxes.forEach((b) => b.late()) };
+      return { node: panel("Take this population with you", ...boxes.map((b) => b.node)), show: () => {}, late: () => boxes.forEach((b) => b.late()) };
     }
 
     function rebuild(now) {

@@ -53,7 +53,7 @@ Lab.results = (() => {
     const { loss: { dpo }, gain } = found;
     let worth = "";
     if (!found.policies.dpo) worth = " DPO's policy is out of reach of the numbers of a browser.";
-    else if (gain < 1e-6) worth = " The best policy gains nothing over the reference.";
+    else if (gain < 1e-6) worth = " The best policy gains next to nothing over the reference.";
     else if (dpo > gain) worth = " DPO's policy serves them worse than the reference does.";
     else worth = ` DPO's policy gains ${percent(1 - dpo / gain)} of what the best policy gains over the reference.`;
     return first + worth;
@@ -61,11 +61,11 @@ Lab.results = (() => {
 
   /** The smallest change of D in words. */
   function turning(p, change) {
-    if (!change) return "No D changes the order of the Borda counts, and so none changes DPO's.";
+    if (!change) return "No D turns a pair of DPO's order round.";
     const [i, j] = change.pair.map(response);
     const moved = change.sampling.map((q, y) => q - p.sampling[y]);
     const to = moved.indexOf(Math.max(...moved)), from = moved.map((_, y) => y).filter((y) => moved[y] < -1e-12);
-    return `Moving ${percent(change.tv)} of D from ${listed(from.map(response))} to ${response(to)} puts ${j} above ${i} in DPO's order: no smaller move changes it.`;
+    return `Moving ${percent(change.tv)} of D from ${listed(from.map(response))} to ${response(to)} puts ${j} above ${i} in DPO's order: no smaller move turns a pair of it round.`;
   }
 
   return { all, reading, turning, firsts, response, type, listed, percent, number };

@@ -3,10 +3,10 @@ window.Lab = window.Lab || {};
 Lab.small = (() => {
   "use strict";
   const { make, put, bar, range } = Lab.bars;
-  const VIEW = [-13, 8], INK = "#7F7F7F";
+  const VIEW = [-11, 9], INK = "#7F7F7F";
 
   function build(root) {
-    let mild = 0.6, offence = 4.5, frame = 0;
+    let mild = 0.6, offence = 6.5, frame = 0;
     const change = (now) => { ({ mild = mild, offence = offence } = now); if (!frame) frame = requestAnimationFrame(update); };
     const tenth = range({ label: "how much the tenth prefers the second answer", limits: [0, 10], step: 0.5, move: (x) => change({ offence: x }), text: (x) => x.toFixed(1) });
     const nine = range({ label: "how much each of the nine prefers the first", limits: [0, 0.8], step: 0.1, move: (x) => change({ mild: x }), text: (x) => x.toFixed(1) });

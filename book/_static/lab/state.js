@@ -18,7 +18,7 @@ Lab.state = (() => {
     const far = Math.max(...p.rewards.map((row) => Math.max(...row) - Math.min(...row)));
     return {
       link: "logistic", temperature: 1, beta: 1, weights: even(p.rewards.length), sampling: even(n), reference: even(n),
-      bound: within(Math.ceil(far), LIMITS.bound), ...p,
+      bound: within(Math.ceil(1.25 * far), LIMITS.bound), ...p,
     };
   }
 
