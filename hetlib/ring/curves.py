@@ -407,7 +407,7 @@ def stress_tests(environment: RingEnvironment, points: int) -> dict[str, tuple[A
             lambda v: changed(shifts=tuple(v * shifts / far)),
         ),
         "scale of the outer types": (np.linspace(0.5, 8, points), scaled),
-        "number of types": (np.arange(1.0, min(points, 7) + 1), even),
+        "number of types": (np.linspace(1, min(points, 7), min(points, 7)), even),
         "weight of the middle type": (np.linspace(0.05, 0.9, points), weighted),
         "sampling: peak at 0 (κ)": (np.linspace(-2, 2, points), sampled),
         "share of labels flipped": (np.linspace(0, 0.3, points), lambda v: changed(noise=v)),
