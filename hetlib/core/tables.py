@@ -98,6 +98,11 @@ class LabelTable:
     def __len__(self) -> int:
         return len(self.votes)
 
+    def __repr__(self) -> str:
+        """Sizes; names of people stay in the table."""
+        said = self.describe()
+        return ", ".join(f"{said[k]} {k}" for k in ("labels", "annotators", "responses"))
+
     def describe(self) -> dict[str, int]:
         """Numbers of labels, decided ones, ties, skips, responses and annotators.
 

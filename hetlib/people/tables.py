@@ -58,6 +58,11 @@ class PeopleLabels:
     def __len__(self) -> int:
         return len(self.who)
 
+    def __repr__(self) -> str:
+        """Sizes; names of people stay in the table."""
+        people, items = len(self.annotators), len(self.items)
+        return f"{len(self)} labels, {people} annotators, {items} items"
+
     def wins(self) -> Array:
         """Weighted wins of i over j, a tie half each; shape (items, items)."""
         n = len(self.items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from markdown_it import MarkdownIt
 from matplotlib.text import Text
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from hetlib.book import plots, text
+from hetlib.book import plots, sliders, text
 
 #: Each would break at least one medium if it were not escaped.
 NAMES = (
@@ -120,6 +121,22 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
 
 
 # ---- figures ----
+
+
+def test_every_public_figure_is_tried() -> None:
+    """A new function of figures that takes texts has to be tried with hostile ones."""
+    tried = {"plots.panels", "plots.bars", "plots.bump", "plots.label", "sliders.slider_figure"}
+    markup = {"plots.note", "plots.responses"}  # texts of the book's own, formulas among them
+    found = {
+        f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in (plots, sliders)
+        for name, made in vars(module).items()
+        if inspect.isfunction(made)
+        and made.__module__ == module.__name__
+        and not name.startswith("_")
+        and any("str" in str(p.annotation) for p in inspect.signature(made).parameters.values())
+    }
+    assert found == tried | markup
 
 
 @pytest.mark.slow

@@ -465,6 +465,19 @@ def test_columns_named_for_each_other_and_missing_ones() -> None:
         read_labels([label() | {"g": "x"}, label() | {"g": "y"}], group="g")
 
 
+def test_names_of_people_are_not_shown_unasked() -> None:
+    """Neither where a table is displayed, nor in what a container shows."""
+    from hetlib.people.tables import read_labels as read_people
+
+    rows = [label("Ann Smith"), label("Bo Jones"), label("Bo Jones", choice="B")]
+    table = read_labels(rows)
+    shown = [repr(table), str(table.linked()), str(table.comparisons()), str(table.describe())]
+    shown += [repr(read_people(rows)), *map(str, table.notes)]
+    assert not [text for text in shown if "Smith" in text or "Jones" in text]
+    assert repr(table) == "3 labels, 2 annotators, 2 responses"
+    assert table.annotators == ("Ann Smith", "Bo Jones")  # asked for
+
+
 def test_one_row_and_many_names() -> None:
     one = read_labels([label()])
     assert one.wins().tolist() == [[0, 1], [0, 0]]
