@@ -211,4 +211,4 @@ def require_people(
         ("reference", reference, len(rewards[0]), {"above": 0}),
     ):
         if len(values):
-            require(name, values, kind="numbers", length=(n, n), **more)
+            require(name, values, kind="numbers", length=(n, n), **more)  # type: ignore[arg-type]

@@ -522,7 +522,8 @@ def fit(
     for table, mass, (sigma, share) in firsts:
         theta = np.zeros(at["mass"].stop)
         theta[at["r"]] = table[0] if kind.proportional else table.ravel()
-        theta[at["factor"]] = np.linspace(0, -1.5, K)[1:]
+        if kind.proportional:
+            theta[at["factor"]] = np.linspace(0, -1.5, K)[1:]
         theta[at["spread"]], theta[at["sigma"]] = 0.3, sigma
         theta[at["c"]], theta[at["tie"]] = np.log(share / (1 - share)), -1.0
         theta[at["mass"]] = np.log(mass[:-1] / mass[-1])

@@ -17,7 +17,6 @@ from scipy.special import softmax
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import draw_counts
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import total_variation
 from hetlib.linked.moments import moments_from_counts
@@ -128,8 +127,9 @@ def draw_wins(
 ) -> Array:
     """Win counts of anonymous comparisons, shape (repeats, n, n)."""
     size, repeats = _sizes(size, repeats)
-    law = _pair_law(environment, sampling) * environment.pairwise()
-    return draw_counts(law, size, rng, (repeats,))
+    law = (_pair_law(environment, sampling) * environment.pairwise()).ravel()
+    n = environment.n
+    return rng.multinomial(size, law / law.sum(), repeats).reshape(-1, n, n).astype(float)
 
 
 def draw_linked(
@@ -141,10 +141,10 @@ def draw_linked(
 ) -> tuple[Array, Array]:
     """Pairs labelled twice by one person: i over j twice, and once each way (symmetric)."""
     size, repeats = _sizes(size, repeats)
-    J = environment.moments()
+    J, n = environment.moments(), environment.n
     law = np.stack([J.J1, J.J2]) * _pair_law(environment, sampling)
-    counts = draw_counts(law, size, rng, (repeats,))
-    both, mixed = counts[:, 0], counts[:, 1]
+    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats).reshape(-1, 2, n, n)
+    both, mixed = counts[:, 0].astype(float), counts[:, 1].astype(float)
     return both, mixed + mixed.transpose(0, 2, 1)
 
 
@@ -407,7 +407,7 @@ def stress_tests(environment: RingEnvironment, points: int) -> dict[str, tuple[A
             lambda v: changed(shifts=tuple(v * shifts / far)),
         ),
         "scale of the outer types": (np.linspace(0.5, 8, points), scaled),
-        "number of types": (np.arange(1.0, min(points, 7) + 1), even),
+        "number of types": (np.linspace(1, min(points, 7), min(points, 7)), even),
         "weight of the middle type": (np.linspace(0.05, 0.9, points), weighted),
         "sampling: peak at 0 (κ)": (np.linspace(-2, 2, points), sampled),
         "share of labels flipped": (np.linspace(0, 0.3, points), lambda v: changed(noise=v)),

@@ -80,6 +80,8 @@ def test_methods_from_a_file_and_from_a_package_are_everywhere(tmp_path: Path) -
         "methods": "params/example_method.py",
         "worlds": ["random"],
         "budgets": [400],
+        "types": 2,
+        "responses": 4,
         "robust_budget": 400,
         "workers": 0,
         "folder": str(tmp_path / "cells"),

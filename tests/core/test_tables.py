@@ -168,17 +168,6 @@ def test_the_table_of_a_population_gives_its_containers_back() -> None:
         assert np.allclose(J[off], K[off]), name
 
 
-def test_shares_of_wins() -> None:
-    share = hetlib.pairwise_shares([[7, 3, 0], [1, 0, 2], [0, 2, 0]], prior=0.5)
-    assert np.allclose(share, [[0.5, 0.7, 0.5], [0.3, 0.5, 0.5], [0.5, 0.5, 0.5]])
-    assert np.array_equal(share + share.T, np.ones((3, 3)))
-    hetlib.dpo_policy(share)
-    with pytest.raises(ValueError, match=r"wins\[0, 2\] and wins\[2, 0\] are 0"):
-        hetlib.pairwise_shares([[0, 3, 0], [1, 0, 2], [0, 2, 0]])
-    with pytest.raises(ValueError, match="prior"):
-        hetlib.pairwise_shares([[0, 3], [1, 0]], prior=-1)
-
-
 # ---- tables as people have them ----
 
 HEAD = "annotator,first,second,choice"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -94,7 +93,7 @@ def test_optimum_against_another_solver(form: str) -> None:
 
 
 def gradient_with_v_held(
-    reward: Array, P: Array, moments: JointMoments, alpha: float, D: ArrayLike
+    reward: Array, P: Array, moments: JointMoments, alpha: float, D: Array
 ) -> float:
     s = torch.tensor(reward, requires_grad=True)
     h = s[:, None] - s[None, :]

@@ -152,8 +152,11 @@ def test_a_prior_moves_no_pair_that_others_do_not_meet() -> None:
 
     def rows(*pairs: str) -> list[dict[str, Any]]:
         return [
-            {"annotator": f"p{k % 3}", "first": a, "second": b, "choice": c}
-            for k, (a, b, c) in enumerate(pairs)
+            {
+                "annotator": f"p{k % 3}",
+                **dict(zip(("first", "second", "choice"), pair, strict=True)),
+            }
+            for k, pair in enumerate(pairs)
         ]
 
     pair = ["ABA"] * 4 + ["ABB"]
@@ -228,7 +231,7 @@ def test_features_are_covariates_or_the_rewards() -> None:
     labels = read_labels(rows, features={"length": ["x", "y"]})
     both = fit(answers(labels, covariates=labels.features, names=["length"]))
     assert both.effects[0] == pytest.approx(0.7, abs=0.25)
-    assert both.rewards[0] == pytest.approx(list(REWARD.values()), abs=0.25)
+    assert both.rewards[0] == pytest.approx([REWARD[k] for k in both.items], abs=0.25)
     alone = fit(answers(labels, features=labels.features, names=["length"]))
     assert alone.items == ("length",)
     with pytest.raises(ValueError, match="features\\['length'\\] is \\['x'\\]"):

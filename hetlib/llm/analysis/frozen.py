@@ -111,7 +111,7 @@ def read(path: str | Path, digest: str | None = None) -> States:
     if digest is not None and file_digest(path) != digest:
         raise ValueError(f"{path.name} is not the file whose digest is on record")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as stored:
             found = {name: stored[name] for name in ("differences", "lengths", "prompts", "kept")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name} holds no states: {error}") from None
