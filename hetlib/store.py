@@ -212,8 +212,10 @@ def run(
         cells: What to compute.
         folder: For the results; made if it is not there.
         workers: Processes of this machine, one thread each; 0 computes in this one.
-        address: A Dask scheduler to use instead, such as ``tcp://10.0.0.1:8786``. Its workers
-            need this version of hetlib; the folder is this process's alone.
+        address: A Dask scheduler to use instead, such as ``tls://10.0.0.1:8786``. Its workers
+            need this version of hetlib; the folder is this process's alone. Certificates are
+            those of Dask's own configuration (``distributed.comm.tls``, as a site sets it up);
+            a ``tcp://`` address takes work from, and shows it to, everybody who reaches it.
         label: Text before the progress bar.
 
     Returns:
