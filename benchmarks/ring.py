@@ -154,8 +154,7 @@ def measure_ours(method: str) -> dict[str, Any]:
 
 def judge(method: str, table: Any, offsets: bool) -> float:
     """TV of the 1-D policy to pi*; for NBC the mean error of the 1-D counts."""
-    from hetlib.ring.environment import RingEnvironment
-    from hetlib.ring.tables import by_offset
+    from hetlib.ring.environment import RingEnvironment, by_offset
 
     ring = RingEnvironment()
     line = (np.asarray(table) if offsets else by_offset(table)).mean(axis=0)
@@ -182,7 +181,7 @@ def main() -> None:
         seed = int(os.environ["HETLIB_BENCH_SEED"])
         print(json.dumps(ours(options.ours, SIZE, seed)))
         return
-    from hetlib.ring.tables import by_offset
+    from hetlib.ring.environment import by_offset
     from hetlib.store import device, save_result
 
     rows: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +33,9 @@ def array(
         most: Largest size of an entry.
 
     Raises:
-        ValueError: ``value`` is ragged, not numeric, of another rank, empty or not finite.
+        ValueError: ``value`` is ragged, masked, not numeric, of another rank, empty or not finite.
     """
+    unmasked(name, value)
     try:
         if np.iscomplexobj(value):
             raise TypeError("complex numbers")
@@ -57,6 +58,19 @@ def array(
         where = tuple(int(i) for i in np.argwhere(abs(out) > most)[0])
         raise ValueError(f"{name}{list(where) or ''} is {out[where]}; at most {most:g} is allowed")
     return out
+
+
+def unmasked(name: str, value: ArrayLike) -> None:
+    """Refuse an array of NumPy's with masked entries, which would count as what lies beneath.
+
+    Raises:
+        ValueError: an entry is masked.
+    """
+    if np.ma.is_masked(value):
+        k = int(np.flatnonzero(np.ma.getmaskarray(value))[0])  # type: ignore[no-untyped-call]
+        raise ValueError(
+            f"{name} has masked entries, the first at {k}; fill them in or leave them out"
+        )
 
 
 def distribution(
@@ -89,6 +103,19 @@ def distribution(
     if abs(total - 1) > 1e-9:
         raise ValueError(f"{name} sums to {total:.12g}; it must sum to 1")
     return p / total
+
+
+def rectangular(name: str, value: ArrayLike) -> NDArray[Any]:
+    """``value`` as an array of whatever it holds.
+
+    Raises:
+        ValueError: rows of different lengths, or a masked array.
+    """
+    unmasked(name, value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
 
 
 def whole(name: str, value: int, least: int | None = None) -> int:

@@ -62,6 +62,7 @@ def square(cell: Number) -> dict[str, Any]:
     return {"square": cell.value**2}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_no_number(tmp_path: Path) -> None:
     marker = tmp_path / "killed"
     tasks = [Task(cell, str(marker) if seed == 2 else "") for seed, cell in enumerate(CELLS)]
@@ -199,6 +200,7 @@ def dies(_: Number) -> dict[str, Any]:
     return {}
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_are_told(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="1 cells are left"):
         store.run(dies, [Number(1, "")], tmp_path, workers=1)

@@ -52,12 +52,15 @@ LONG = {
 }
 
 
+PAGES = ("audit", "minutes", "practice")
+
+
 def chapters() -> list[str]:
-    """Names of all chapters, in order, then the audit, then notes such as ``notes/mine``."""
+    """Names of all chapters, in order, then pages without a number, then ``notes/mine``."""
     book = ROOT / "book"
     notes = sorted(f"notes/{path.stem}" for path in (book / "notes").glob("*.md"))
-    audit = [path.stem for path in book.glob("audit.md")]
-    return [*sorted(path.stem for path in book.glob("[0-9]*.md")), *audit, *notes]
+    pages = [name for name in PAGES if (book / f"{name}.md").exists()]
+    return [*sorted(path.stem for path in book.glob("[0-9]*.md")), *pages, *notes]
 
 
 def read_chapter(name: str) -> NotebookNode:

@@ -4,6 +4,7 @@ A chapter is written cell by cell; a reader wants prose, definitions and figures
 
 - the verdicts of a section are gathered into one folded line at its end, with their count,
 - a figure or a table stands before the code that makes it, which is folded,
+- a comma stays on the line of the formula before it,
 - a page that was run at the quick profile says so under its title.
 """
 
@@ -176,6 +177,39 @@ class FigureFirst(SphinxPostTransform):
                     cell.children = [outputs, source]
 
 
+class Together(SphinxPostTransform):
+    """A formula and the mark that follows it, or the bracket before it, on one line."""
+
+    default_priority = 220
+    formats = ("html",)
+
+    def run(self, **_: Any) -> None:
+        """Change one page."""
+        for formula in list(self.document.findall(nodes.math)):
+            parent = formula.parent
+            at = parent.index(formula)
+            before = parent[at - 1] if at else None
+            after = parent[at + 1] if at + 1 < len(parent) else None
+            mark = re.match(r"[,.;:!?)\]]+", str(after)) if isinstance(after, nodes.Text) else None
+            opens = isinstance(before, nodes.Text) and before.endswith(("(", "["))
+            if mark is None and not opens:
+                continue
+            box = nodes.inline(classes=["together"])
+            pieces: list[nodes.Node] = [box]
+            start, stop = at, at + 1
+            if opens:
+                start, pieces = at - 1, [nodes.Text(str(before)[:-1]), box]
+                box += nodes.Text(str(before)[-1])
+            parent.remove(formula)
+            parent.insert(at, nodes.Text(""))
+            box += formula
+            if mark is not None:
+                box += nodes.Text(mark[0])
+                pieces.append(nodes.Text(str(after)[mark.end() :]))
+                stop = at + 2
+            parent[start:stop] = pieces
+
+
 def banner(app: Sphinx, doctree: nodes.document) -> None:
     """Say under the title of a chapter that it was run at the quick profile."""
     path = Path(app.env.srcdir) / f"{app.env.docname}.ipynb"
@@ -199,5 +233,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the transforms."""
     app.add_post_transform(Gather)
     app.add_post_transform(FigureFirst)
+    app.add_post_transform(Together)
     app.connect("doctree-read", banner)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

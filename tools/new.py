@@ -18,7 +18,8 @@ import yaml
 from hetlib import store
 
 ROOT = Path(__file__).parent.parent
-PAGE = """---
+#: What every chapter begins with.
+HEAD = """---
 jupytext:
   text_representation:
     extension: .md
@@ -29,7 +30,10 @@ kernelspec:
   language: python
   name: python3
 ---
-
+"""
+PAGE = (
+    HEAD
+    + """
 (note-{name})=
 # {title}
 
@@ -61,6 +65,7 @@ people = hetlib.Population([reward, -reward])
 check("note-{name}", bool(np.allclose(people.pairwise(), 0.5)))
 ```
 """
+)
 ROW = """
 - id: note-{name}
   source: ours

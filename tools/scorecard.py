@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from urllib.parse import quote
 
 from docutils import nodes
 from nbformat import NotebookNode
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tidy import read_notebook
@@ -79,6 +81,46 @@ def numbered(place: str) -> list[str]:
 
 NUMBER = r"\(\d+\)|(?:[A-Z]\.)?\d+(?:\.\d+)?(?:\([a-z]\))?"
 PLACE = rf"({'|'.join(re.escape(kind) for kind in KINDS)}) ({NUMBER})"
+
+
+def anchor_of(name: str) -> str:
+    """Where the page of statements has a numbered thing of the paper."""
+    return "paper-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+@cache
+def names_of_paper(source: str) -> set[str]:
+    """What the page of statements lists: what claims name, and the equations that chapters show."""
+    claimed = {n for c in load().values() if c.source == "paper" for n in numbered(c.place)}
+    shown = (label for label in labels(Path(source) / "notebooks") if EQUATION.match(label))
+    return {*claimed, *(f"Eq. ({label[3:]})" for label in shown)}
+
+
+def labels(notebooks: Path) -> set[str]:
+    """Labels of equations and statements that chapters define."""
+    found: set[str] = set()
+    for path in notebooks.rglob("*.ipynb"):
+        for cell in read_notebook(path).cells:
+            if cell.cell_type == "markdown":
+                found |= set(re.findall(r"^\$\$ \((eq-[\w-]+)\)", cell.source, re.M))
+                found |= set(re.findall(r"^:label: ([\w-]+)", cell.source, re.M))
+    return found
+
+
+def spellings(name: str) -> Iterator[str]:
+    """How a reader may look for a numbered thing: ``Eq. (16)``, ``Eq. 16``, ``Figure 4b``."""
+    yield name
+    kind, number = name.split(" ")
+    words = {"Eq.": ("Eq.", "Equation"), "Proposition": ("Proposition", "Prop.")}.get(kind, (kind,))
+    for word in words:
+        for form in {number, re.sub(r"[()]", "", number)}:
+            if f"{word} {form}" != name:
+                yield f"{word} {form}"
+
+
+def index_of(words: list[str], anchor: str) -> addnodes.index:
+    """Entries of the index, which search shows first."""
+    return addnodes.index(entries=[("single", word, anchor, "main", None) for word in words])
 
 
 def in_order(name: str) -> tuple[int, int, int, int, str]:
@@ -160,8 +202,11 @@ def title_of(source: Path, chapter: str) -> str:
     return f"{int(number)} {plain}" if number.isdigit() else plain
 
 
+PARTS = ("counts", "evidence", "failures", "chapters", "statements", "notes", "seeds")
+
+
 class Scorecard(SphinxDirective):
-    """``{scorecard} counts``, ``evidence``, ``failures``, ``chapters``, ``statements``."""
+    """``{scorecard}`` and one of its ``PARTS``."""
 
     required_arguments = 1
 
@@ -172,7 +217,7 @@ class Scorecard(SphinxDirective):
             self.env.note_dependency(str(path))
         self.rows = rows(notebooks)
         part = self.arguments[0]
-        if part not in ("counts", "evidence", "failures", "chapters", "statements"):
+        if part not in PARTS:
             raise self.error(f"{part!r} is no part of the scorecard")
         return list(getattr(self, part)())
 
@@ -223,6 +268,7 @@ class Scorecard(SphinxDirective):
         order = [*WEIGHTS, None]
         found = [row for row in self.rows if row.verdict in (*FAILED, IN_DIRECTION)]
         found.sort(key=lambda row: order.index(row.claim.weight))
+        yield index_of([verdict for verdict in VERDICTS if " " in verdict], "")
         yield self.table(found, "Claims that do not hold as stated", ids=False)
 
     def chapters(self) -> Iterator[nodes.Node]:
@@ -238,21 +284,20 @@ class Scorecard(SphinxDirective):
 
     def statements(self) -> Iterator[nodes.Node]:
         """A section for each numbered statement, equation, figure and table of the paper."""
-        labels = self.labels()
+        known = labels(Path(self.env.srcdir) / "notebooks")
         claims: dict[str, list[Row]] = {}
         for row in self.rows:
             if row.claim.source == "paper":
                 for name in numbered(row.claim.place):
                     claims.setdefault(name, []).append(row)
-        names = {*claims, *(f"Eq. ({label[3:]})" for label in labels if EQUATION.match(label))}
-        for name in sorted(names, key=in_order):
+        for name in sorted(names_of_paper(str(self.env.srcdir)), key=in_order):
             kind, number = name.split(" ")
-            anchor = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-            section = nodes.section(ids=[f"paper-{anchor}"], names=[f"paper-{anchor}"])
-            section += nodes.title(text=name)
+            anchor = anchor_of(name)
+            section = nodes.section(ids=[anchor], names=[anchor])
+            section += [nodes.title(text=name), index_of(list(spellings(name)), anchor)]
             short = number.strip("()").replace(".", "-").lower()
             label = {"Eq.": "eq", "Proposition": "prop", "Lemma": "lem", "Theorem": "thm"}.get(kind)
-            if f"{label}-{short}" in labels:
+            if f"{label}-{short}" in known:
                 role = "eq" if label == "eq" else "prf:ref"
                 inline, messages = self.parse_inline(f"In this book: {{{role}}}`{label}-{short}`.")
                 section += nodes.paragraph("", "", *inline, *messages)
@@ -273,15 +318,39 @@ class Scorecard(SphinxDirective):
                 section += listing
             yield section
 
-    def labels(self) -> set[str]:
-        """Labels of equations and statements that chapters define."""
-        found: set[str] = set()
-        for path in (Path(self.env.srcdir) / "notebooks").rglob("*.ipynb"):
-            for cell in read_notebook(path).cells:
-                if cell.cell_type == "markdown":
-                    found |= set(re.findall(r"^\$\$ \((eq-[\w-]+)\)", cell.source, re.M))
-                    found |= set(re.findall(r"^:label: ([\w-]+)", cell.source, re.M))
-        return found
+    def seeds(self) -> Iterator[nodes.Node]:
+        """Which verdicts another seed changes."""
+        import trials
+
+        if not trials.TABLE.exists():
+            yield nodes.paragraph(text="No run with other seeds is stored here.")
+            return
+        made: dict[str, Any] = json.loads(trials.TABLE.read_text("utf-8"))
+        judged = sum(len(table["verdicts"]) for table in made.values())
+        body = []
+        for chapter, table in made.items():
+            for claim, share, level in trials.turning(trials.stored(chapter), table):
+                stated = "–" if level is None else f"{level:.0%}"
+                short = load()[claim].statement.strip()
+                body.append([chapter, short, f"{share * table['seeds']:.0f}", stated])
+        fewest = min(table["seeds"] for table in made.values())
+        text = f"{judged} claims of {len(made)} chapters, each with {fewest} seeds or more: "
+        text += f"{judged - len(body)} get the same verdict with all of them."
+        if older := [name for name in made if made[name]["made_from"] != trials.code_of(name)]:
+            text += f" Since changed, and not run again with all seeds: {', '.join(older)}."
+        yield nodes.paragraph(text=text)
+        if body:
+            yield self.plain_table(["Chapter", "Claim", "Seeds that agree", "Level"], body)
+
+    def notes(self) -> Iterator[nodes.Node]:
+        """A section for each of the two summaries: what it says, in its order of chapters."""
+        found = [row for row in self.rows if row.claim.source == "notes"]
+        found.sort(key=lambda row: row.claim.place.partition(":")[0], reverse=True)
+        for name, group in groupby(found, key=lambda row: row.claim.place.partition(":")[0]):
+            section = nodes.section(ids=[nodes.make_id(name)], names=[nodes.make_id(name)])
+            section += nodes.title(text=name)
+            section += self.table(list(group), f"{name}: its claims", ids=False)
+            yield section
 
     def table(self, found: list[Row], name: str, ids: bool = True) -> nodes.table:
         """One row a claim, linked to the cell that judges it."""

@@ -4,9 +4,10 @@
     python tools/trials.py seeds [CHAPTER ...]      every chapter with 20 seeds, at quick
 
 A variant fails if the chapter ends in an error, or if a claim that is made for all settings
-gets another verdict than with the chapter's own parameters. Seeds fail if a verdict depends on
-the seed. Finished runs are kept under ``_build/trials`` and are used again while the chapter and
-what it rests on are the same; nothing that is tracked is written but ``results/seeds.json``.
+gets another verdict than with the chapter's own parameters. Seeds fail if fewer of them than a
+claim's level give its stored verdict. Finished runs are kept under ``_build/trials`` and are used
+again while the chapter and what it rests on are the same; nothing that is tracked is written but
+``results/seeds.json``.
 """
 
 from __future__ import annotations
@@ -139,6 +140,53 @@ def untried() -> dict[str, list[str]]:
     return left
 
 
+def tabulate(trials: list[tuple[str, str, list[str]]], results: list[dict[str, object]]) -> int:
+    """Store how often each claim got which verdict; the number of claims below their level."""
+    made: dict[str, dict[str, object]] = {}
+    for chapter in dict.fromkeys(chapter for chapter, _, _ in trials):
+        of_it = [r for (c, _, _), r in zip(trials, results, strict=True) if c == chapter]
+        counts: dict[str, Counter[str]] = {}
+        for result in of_it:
+            found = result["verdicts"]
+            assert isinstance(found, dict)
+            for claim, verdict in found.items():
+                counts.setdefault(claim, Counter())[verdict] += 1
+        made[chapter] = {
+            "made_from": code_of(chapter),
+            "seeds": len(of_it),
+            "errors": sum(bool(result["error"]) for result in of_it),
+            "verdicts": {claim: dict(count) for claim, count in sorted(counts.items())},
+        }
+    known = json.loads(TABLE.read_text("utf-8")) if TABLE.exists() else {}
+    store.write_json(TABLE, dict(sorted({**known, **made}.items())))
+    short = 0
+    for chapter in made:
+        for claim, share, level in turning(stored(chapter), made[chapter]):
+            print(f"{claim}: the stored verdict in {share:.0%}, stated level {level or 1:.0%}")
+            short += share < (level or 1)
+    return short
+
+
+def code_of(chapter: str) -> str:
+    """A digest of a chapter and all that its outputs rest on."""
+    made = provenance(read_chapter(chapter), chapter)
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def turning(
+    usual: dict[str, str], table: dict[str, object]
+) -> list[tuple[str, float, float | None]]:
+    """Claims that some seed judges otherwise: share of the usual verdict, level stated."""
+    verdicts, count, claims = table["verdicts"], table["seeds"], load()
+    assert isinstance(verdicts, dict)
+    assert isinstance(count, int)
+    return [
+        (claim, found.get(usual.get(claim, ""), 0) / count, claims[claim].level)
+        for claim, found in verdicts.items()
+        if claim in claims and found.get(usual.get(claim, ""), 0) < count
+    ]
+
+
 def main() -> int:
     """Run what was asked for; 1 if anything failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -158,25 +206,16 @@ def main() -> int:
         places = range(len(trials))
         results = list(pool.map(lambda at: outcome(*trials[at], at), places))
     wrong = 0
-    table: dict[str, Counter[str]] = {}
     for (chapter, name, _), result in zip(trials, results, strict=True):
         found = result["verdicts"]
         assert isinstance(found, dict)
         lines = [str(result["error"])[-1500:]] if result["error"] else []
         if options.what == "variants":
             lines += differences(chapter, found)
-        for claim, verdict in found.items():
-            table.setdefault(claim, Counter())[verdict] += 1
         wrong += bool(lines)
         print(f"{name:45s} {'WRONG' if lines else 'right'}", *lines, sep="\n    ")
     if options.what == "seeds":
-        turning = {claim: dict(count) for claim, count in table.items() if len(count) > 1}
-        for claim, count in turning.items():
-            print(f"{claim}: {count}")
-        wrong += len(turning)
-        if not options.names:
-            counts = {claim: dict(count) for claim, count in sorted(table.items())}
-            store.write_json(TABLE, {"seeds": options.seeds, "verdicts": counts})
+        wrong += tabulate(trials, results)
     return 1 if wrong else 0
 
 

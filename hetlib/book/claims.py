@@ -58,6 +58,9 @@ WEIGHTS = {
     "cosmetic": "cosmetic",
 }
 
+#: The word for every claim that was judged in this session, by id.
+_FOUND: dict[str, str] = {}
+
 #: Type of the output that carries a verdict to the scorecard.
 MIME = "application/vnd.hetlib.verdict+json"
 
@@ -83,6 +86,7 @@ class Claim:
     weight: str | None = None
     repaired: str | None = None
     erratum: str | None = None
+    level: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse rows that could not be judged."""
@@ -103,6 +107,8 @@ class Claim:
                 raise ValueError(
                     f"claim {self.id}: {field} is {given!r}; it must be one of {allowed}"
                 )
+        if self.level is not None and not 0.5 <= self.level < 1:
+            raise ValueError(f"claim {self.id}: level is {self.level}; it must be in [0.5, 1)")
         reason = self.fails, self.weight, self.repaired
         if any(reason) != all(reason):
             raise ValueError(f"claim {self.id}: fails, weight and repaired go together")
@@ -166,6 +172,10 @@ class Verdict:
     verdict: str
     value: str
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep the word for :func:`words`."""
+        _FOUND[self.claim.id] = self.verdict
 
     def __bool__(self) -> bool:
         """Whether the claim holds, at least in direction."""
@@ -289,6 +299,13 @@ def not_run(claim_id: str) -> Verdict:
         ValueError: an unknown id.
     """
     return Verdict(_find(claim_id), NOT_RUN, "")
+
+
+def words() -> None:
+    """Glue the word of every verdict so far, for the last table: ``{glue:text}`v_ID:s```."""
+    from hetlib.book.sentences import numbers
+
+    numbers(**{f"v_{claim}": verdict for claim, verdict in _FOUND.items()})
 
 
 def _find(claim_id: str) -> Claim:

@@ -155,6 +155,12 @@ def letters(options: int) -> list[str]:
     return list(islice(words, max(options, 0)))
 
 
+def responses(n: int, stem: str = "y") -> list[str]:
+    """Names y₁, y₂ … of n responses, for texts without formulas."""
+    low = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return [f"{stem}{str(k + 1).translate(low)}" for k in range(checks.whole("n", n))]
+
+
 def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
     """Set axes up as a triangle of policies over three responses, a corner each.
 
@@ -221,16 +227,37 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
     ax.grid(visible=False)
 
 
-def _bars(ax: Any, values: Array, colours: Sequence[str], names: Sequence[str]) -> None:
-    width = 0.8 / len(values)
-    x = np.arange(values.shape[1])
-    for k, row in enumerate(values):
-        place = x + (k - (len(values) - 1) / 2) * width
+def bars(
+    ax: Any,
+    values: ArrayLike,
+    colours: Sequence[str],
+    names: Sequence[str],
+    ticks: Sequence[str] | None = None,
+    fmt: str | None = None,
+) -> None:
+    """Bars in groups, an entry of the legend a row.
+
+    Args:
+        ax: Axes to draw on.
+        values: Heights, shape (rows, groups).
+        colours: Colours of the rows; they come again if there are more rows.
+        names: Names of the rows, shown as written.
+        ticks: Names of the groups, in matplotlib's own notation; letters if None.
+        fmt: Format of a number on each bar, such as ``"%.2f"``; none if None.
+    """
+    table = checks.array("values", values, 2)
+    width = 0.8 / len(table)
+    x = np.arange(table.shape[1])
+    for k, row in enumerate(table):
+        place = x + (k - (len(table) - 1) / 2) * width
         # Without handles, a name that begins with _ would be left out of the legend.
-        ax.bar(place, row, width, color=colours[k % len(colours)])
-    ax.set_xticks(x, letters(values.shape[1]))
+        drawn = ax.bar(place, row, width, color=colours[k % len(colours)])
+        if fmt is not None:
+            ax.bar_label(drawn, fmt=fmt, fontsize=9)
+    ax.set_xticks(x, letters(table.shape[1]) if ticks is None else ticks)
     ax.axhline(0, color="k", linewidth=0.8)
     ax.grid(visible=False, axis="x")
+    ax.margins(y=0.05 if fmt is None else 0.15)
     ax.legend(ax.containers, [label(name) for name in names], fontsize=9, loc="best")
 
 
@@ -270,10 +297,10 @@ def panels(
     spread = both.std(axis=1, keepdims=True)
     both = (both - both.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
     fig, axes = plt.subplots(3, figsize=(7.2, 7.2))
-    _bars(axes[0], s, TYPES, types)
+    bars(axes[0], s, TYPES, types)
     axes[0].set_ylabel("share")
-    _bars(axes[1], r, TYPES, types)
+    bars(axes[1], r, TYPES, types)
     axes[1].set_ylabel("reward")
-    _bars(axes[2], both, [COLOURS[role] for role in scores], [NAMES[role] for role in scores])
+    bars(axes[2], both, [COLOURS[role] for role in scores], [NAMES[role] for role in scores])
     axes[2].set(ylabel="standardised", xlabel="option")
     return fig

@@ -119,3 +119,22 @@ def holds(text: str, condition: Any) -> Sentence:
     if not good and _strict():
         raise FalseSentenceError(text)
     return Sentence("", text, good, text)
+
+
+def numbers(**values: Any) -> None:
+    """Glue numbers or texts under their names; prose shows them with ``{glue:text}`name:.2f```.
+
+    Args:
+        values: Single numbers, of NumPy or Python, and texts.
+
+    Raises:
+        ValueError: a value that is neither.
+    """
+    require("myst_nb")
+    from myst_nb import glue
+
+    for name, value in values.items():
+        one = value.item() if hasattr(value, "item") and getattr(value, "size", 0) == 1 else value
+        if not isinstance(one, int | float | str):
+            raise ValueError(f"{name} is {value!r}; a number or a text can be glued")
+        glue(name, one, display=False)

@@ -179,3 +179,36 @@ def require(
     entries(value, "", length or (1, None))
     for i, one in enumerate(value):
         single(one, f"[{i}]", kind.removesuffix("s"))
+
+
+def require_people(
+    rewards: Any,
+    weights: Any = (),
+    reference: Any = (),
+    *,
+    types: int = 1,
+    responses: int = 2,
+    most: float = 100,
+) -> None:
+    """Refuse parameters that describe no population.
+
+    Args:
+        rewards: A row of rewards for each type, from -most to most.
+        weights: A share for each type; empty for equal shares.
+        reference: A probability for each response; empty for uniform.
+        types: Fewest types.
+        responses: Fewest responses.
+        most: Largest size of a reward.
+
+    Raises:
+        ValueError: it names the parameter, the entry and what is allowed.
+    """
+    require("rewards", rewards, kind="table", least=-most, most=most)
+    require("number of types in rewards", len(rewards), kind="whole", least=types)
+    require("number of responses in rewards", len(rewards[0]), kind="whole", least=responses)
+    for name, values, n, more in (
+        ("weights", weights, len(rewards), {"least": 0}),
+        ("reference", reference, len(rewards[0]), {"above": 0}),
+    ):
+        if len(values):
+            require(name, values, kind="numbers", length=(n, n), **more)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hetlib import checks
-from hetlib.book.plots import COLOURS
+from hetlib.book.plots import COLOURS, bars, label
 from hetlib.book.text import html, plain
 
 KINDS = ("bars", "lines")
@@ -77,8 +77,8 @@ def slider_figure(
     x: Sequence[float | str],
     series: Mapping[str, ArrayLike],
     *,
-    fallback: Any,
     alt: str,
+    fallback: Any = None,
     captions: Captions | None = None,
     kind: str = "bars",
     colours: Mapping[str, str] | None = None,
@@ -98,7 +98,7 @@ def slider_figure(
             {"Borda count": nbc},                          # shape (2, 3)
             captions=lambda i: f"Borda ranks {first[i]} first.",
             colours={"Borda count": "borda"},
-            fallback=fig, alt="Bars of the Borda counts of three responses",
+            alt="Bars of the Borda counts of three responses",
         )
 
     Args:
@@ -107,8 +107,9 @@ def slider_figure(
         x: Names of the groups of bars; for lines, increasing numbers.
         series: For each series its values: one axis a slider, in their order, and a last
             one for ``x``.
-        fallback: Matplotlib figure shown where there is no JavaScript; it is closed.
         alt: Description of the figure, for both forms.
+        fallback: Matplotlib figure shown where there is no JavaScript; it is closed. The frame
+            at which the sliders start if None.
         captions: What a frame shows, in words, read out as it changes: a function of the
             position of every slider, or nested sequences of strings.
         kind: ``"bars"`` or ``"lines"``.
@@ -175,7 +176,34 @@ def slider_figure(
         if not 0 <= index < len(sliders[name]):
             raise ValueError(f"start[{name!r}] is {index}; 0 to {len(sliders[name]) - 1} exist")
         data["sliders"][list(sliders).index(name)]["start"] = index  # type: ignore[index]
-    return SliderFigure(data, _png(fallback), alt)
+    return SliderFigure(data, _png(_frame(data) if fallback is None else fallback), alt)
+
+
+def _frame(data: Mapping[str, Any]) -> Any:
+    """The frame at which the sliders start, as a matplotlib figure."""
+    import matplotlib.pyplot as plt
+
+    sliders, x = data["sliders"], data["x"]
+    shape = [len(slider["values"]) for slider in sliders]
+    at = int(np.ravel_multi_index([slider["start"] for slider in sliders], shape))
+    fig, ax = plt.subplots()
+    rows = [
+        np.array(one["values"][at * len(x) : (at + 1) * len(x)]) / 10 ** data["digits"]
+        for one in data["series"]
+    ]
+    colours, names = ([one[key] for one in data["series"]] for key in ("colour", "name"))
+    if data["kind"] == "bars":
+        bars(ax, rows, colours, names, [label(place) for place in x])
+    else:
+        for row, colour, name in zip(rows, colours, names, strict=True):
+            ax.plot(x, row, color=colour, label=label(name))
+        ax.legend(fontsize=9)
+    where = "; ".join(
+        f"{slider['name']}: {slider['values'][slider['start']]}" for slider in sliders
+    )
+    ax.set(xlabel=label(data["xlabel"]), ylabel=label(data["ylabel"]), ylim=data["ylim"])
+    ax.set_title(label(where), fontsize=9)
+    return fig
 
 
 def _listed(name: str, values: Any, empty: str = "is empty") -> None:

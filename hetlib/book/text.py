@@ -6,10 +6,8 @@ surrogate pairs) is written out, as ⟨U+202E⟩; line breaks and tabs are space
 
 from __future__ import annotations
 
-import hashlib
 import re
 import textwrap
-import unicodedata
 from html import escape
 
 _MARKS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -72,18 +70,3 @@ def mathtext(text: str, width: int | None = None) -> str:
 def markdown(text: str) -> str:
     """For Markdown, cells of tables included: CommonMark takes a backslash before each mark."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", plain(text))
-
-
-def file_name(text: str, most: int = 80) -> str:
-    """For the name of a file: letters, digits, dots, _ and -, at most ``most`` bytes.
-
-    Texts that differ get names that differ, also where capitals do not count: a name that is
-    not ``text`` itself ends in 10 digits of its digest.
-    """
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9._-]+", "-", letters.lower()).strip("-.")[: most - 11]
-    reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|(.*-)?[0-9a-f]{10}", name)
-    if text and name == text and not reserved:
-        return name
-    return f"{name.rstrip('.-')}-{digest}".strip("-")

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 from hetlib.core.population import Population
 
 
@@ -82,11 +83,7 @@ def copeland(pairwise: ArrayLike) -> list[int]:
 
 
 def kemeny(pairwise: ArrayLike) -> list[int]:
-    """Responses that come first in some ranking with the largest total margin.
-
-    Raises:
-        ValueError: there are more than 8 responses: all orders are compared.
-    """
+    """Responses, at most 8, that come first in some ranking with the largest total margin."""
     M = _margins(pairwise)
     n = len(M)
     if n > 8:
@@ -105,15 +102,11 @@ def maximal_lottery(pairwise: ArrayLike) -> Array:
     (1984), the von Neumann or minimax winner, and what Nash learning from human feedback
     aims at without its KL term. A Condorcet winner gets all the mass.
 
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses), 1/2 on the diagonal.
-
     Returns:
         Probabilities, shape (responses,); one of the lotteries if several are optimal.
 
     Raises:
-        ValueError: pairwise is not square or not complementary.
-        RuntimeError: HiGHS does not solve the programme.
+        ConvergenceError: HiGHS does not solve the programme.
     """
     from scipy.optimize import linprog
 
@@ -129,7 +122,7 @@ def maximal_lottery(pairwise: ArrayLike) -> Array:
         method="highs",
     )
     if result.status != 0:
-        raise RuntimeError(f"HiGHS stopped without an answer: {result.message}")
+        raise ConvergenceError(f"HiGHS stopped without an answer: {result.message}")
     lottery = np.maximum(result.x[:n], 0)
     return np.asarray(lottery / lottery.sum())
 

@@ -16,11 +16,7 @@ from hetlib.core.policies import optimal_policy
 
 
 def ipo_loss(wins: Array) -> PairLoss:
-    """Squared distance of the margin from 1/2 for the winner (IPO with tau = 1).
-
-    Args:
-        wins: How often y_i beat y_j.
-    """
+    """Squared distance of the margin from 1/2 for the winner (IPO with tau = 1)."""
 
     def loss(H: Array) -> tuple[Array, Array, Array]:
         return wins * (H - 0.5) ** 2, 2 * wins * (H - 0.5), 2 * wins + 0 * H
@@ -29,12 +25,7 @@ def ipo_loss(wins: Array) -> PairLoss:
 
 
 def dpo_loss(pairwise: Array, link: str = "logistic") -> PairLoss:
-    """The expected DPO loss of each pair, Eq. (6), with its derivatives in the margin.
-
-    Args:
-        pairwise: Probability or number of wins of each ordered pair.
-        link: Preference model of the fit, a key of :data:`hetlib.core.link.LINKS`.
-    """
+    """The expected DPO loss of each pair, Eq. (6), by the probability or number of its wins."""
     sigma = links.find(link)
 
     def loss(H: Array) -> tuple[Array, Array, Array]:
@@ -93,9 +84,6 @@ def has_finite_optimum(wins: ArrayLike) -> bool:
     Args:
         wins: How often (or with what probability) y_i beat y_j, shape (responses, responses).
 
-    Returns:
-        True if there is a finite optimum.
-
     Raises:
         ValueError: wins is not square, not finite, or has a negative entry.
     """
@@ -121,7 +109,12 @@ def _require_finite_optimum(name: str, wins: Array) -> None:
             break
     members = np.flatnonzero(inside).tolist()
     raise ValueError(
-        f"{name} has no finite optimum: responses {members} never lost to any of the others; "
+        f"{name} has no finite optimum: responses "
+        f"{np.flatnonzero(parts[1] != np.bincount(parts[1]).argmax()).tolist()} were compared with "
+        "none of the others, directly or through others, so that no scale is common; compare "
+        "them, or leave them out"
+        if (parts := connected_components(wins > 0, directed=False))[0] > 1
+        else f"{name} has no finite optimum: responses {members} never lost to any of the others; "
         "each set of responses must have lost to the rest at least once"
     )
 
@@ -129,9 +122,8 @@ def _require_finite_optimum(name: str, wins: Array) -> None:
 def bradley_terry(wins: ArrayLike, link: str = "logistic") -> Array:
     """The Bradley-Terry fit of counts, which is the reward that DPO induces on that sample.
 
-    Maximum likelihood: the exact minimiser of Eq. (6) on a finite sample. Only how often each
-    response beat each other one matters, in which order does not; a response compared with
-    itself (the diagonal) tells nothing.
+    Maximum likelihood: the exact minimiser of Eq. (6) on a finite sample. A response compared
+    with itself (the diagonal) tells nothing.
 
     Args:
         wins: How often y_i beat y_j, shape (responses, responses); real weights are allowed.
@@ -174,7 +166,7 @@ def dpo_policy(
         sampling: Distribution D of each response, shape (responses,), full support.
         reference: Reference policy, shape (responses,), full support; uniform if None.
         beta: Weight of the KL term.
-        link: Preference model of the fit, as for :func:`dpo_reward`.
+        link: Preference model of the fit, as for :func:`dpo_reward`, whose errors these are.
 
     Returns:
         Probabilities, shape (responses,).
@@ -192,14 +184,6 @@ def ipo_policy(
 
     IPO (Azar et al., 2024) regresses each margin on the outcome; the least-squares solution
     is the Borda count itself, so the policy is proportional to pi_ref exp(NBC / beta).
-
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses).
-        sampling: Distribution D of each response, shape (responses,), full support.
-        reference: Reference policy, shape (responses,), full support; uniform if None.
-        beta: Weight of the KL term.
-
-    Returns:
-        Probabilities, shape (responses,).
+    Arguments and result are those of :func:`dpo_policy`.
     """
     return optimal_policy(normalized_borda_count(pairwise, sampling), reference, beta)

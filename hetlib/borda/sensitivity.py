@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 
 #: Pairs whose mean gap is below this are tied and ranked neither way.
 TIE = 1e-12
@@ -136,12 +137,11 @@ def pair_change(
         pairwise: Pr(y_i beats y_j), shape (responses, responses).
         i: The response that is ahead under the uniform distribution.
         j: The other one.
-        support: Least mass of each response.
-        margin: By how much j must then be ahead.
+        support: As for :func:`smallest_changes`.
+        margin: The same.
 
     Raises:
-        ValueError: bad settings as for :func:`smallest_changes`, an index out of range, or
-            i is not ahead of j.
+        ValueError: as there, an index out of range, or i is not ahead of j.
     """
     P, d = _pair(pairwise, i, j, support, margin)
     tv = np.full(P.shape, np.inf)
@@ -168,15 +168,12 @@ def ranking_change(
 
     Args:
         pairwise: Pr(y_i beats y_j), shape (responses, responses).
-        support: Least mass of each response (epsilon of Appendix D).
-        margin: By how much the overtaking response must be ahead (delta of Appendix D).
+        support: As for :func:`smallest_changes`, of which the errors are, too.
+        margin: The same.
 
     Returns:
         The change with its witness, or None if the ranking is the same under every
         distribution that gives each response ``support``.
-
-    Raises:
-        ValueError: as for :func:`smallest_changes`.
     """
     P = checks.pairwise(pairwise)
     return _best(P, smallest_changes(P, support, margin), support)
@@ -215,16 +212,12 @@ def distances(
 
     Args:
         pairwise: One choice matrix a question; their sizes may differ.
-        support: Least mass of each response.
-        margin: By how much the overtaking response must be ahead.
+        support: As for :func:`smallest_changes`, of which the errors are, too.
+        margin: The same.
         top: Only changes that unseat the first choice count.
 
     Returns:
-        A distance for each question, inf where no distribution changes it, shape
-        (questions,).
-
-    Raises:
-        ValueError: as for :func:`smallest_changes`.
+        A distance for each question, inf where no distribution changes it, shape (questions,).
     """
     matrices = []
     for k, P in enumerate(pairwise):
@@ -255,11 +248,11 @@ def linear_programme(
     """The linear programme of Appendix D for one pair, by SciPy's HiGHS: the reference.
 
     Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses).
-        i: The response that is ahead under the uniform distribution.
-        j: The other one.
-        support: Least mass of each response (epsilon).
-        margin: By how much j must then be ahead (delta).
+        pairwise: As for :func:`pair_change`.
+        i: The same.
+        j: The same.
+        support: The same.
+        margin: The same.
         slack: Lower bound of the variables s, 0 in the paper. The released code bounds them
             by ``support``, which adds at most responses * support / 2 to the distance.
 
@@ -268,7 +261,7 @@ def linear_programme(
 
     Raises:
         ValueError: as for :func:`pair_change`.
-        RuntimeError: HiGHS neither solves the programme nor proves it infeasible.
+        ConvergenceError: HiGHS neither solves the programme nor proves it infeasible.
     """
     from scipy.optimize import linprog
 
@@ -291,5 +284,5 @@ def linear_programme(
     if result.status == 2:
         return None
     if result.status != 0:
-        raise RuntimeError(f"HiGHS stopped without an answer: {result.message}")
+        raise ConvergenceError(f"HiGHS stopped without an answer: {result.message}")
     return RankingChange(float(result.fun), (int(i), int(j)), np.asarray(result.x[:n]))

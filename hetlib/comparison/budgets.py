@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from hetlib.checks import Array
 from hetlib.comparison.worlds import World
 from hetlib.consistent.label_counts import LIMIT, Quota
-from hetlib.core.labels import Linked
+from hetlib.core.labels import Linked, draw, draw_counts
 from hetlib.core.policies import optimal_policy
 
 #: Labels that each person gives, where people are followed.
@@ -25,6 +25,8 @@ LABELS_PER_PERSON = 10
 FEWEST = 5
 #: Weight of the labels that stand for endless data; any ridge is nothing beside it.
 ENDLESS = 10**9
+#: Streams of random numbers of the forms of labels; several labels of every type have one each.
+ANONYMOUS, TYPED, TWICE, PEOPLE, VOTES = 0, 1, 2, 3, 10
 #: Most ratios of masses that are compared when a quota is chosen.
 MOST_RATIOS = 10**5
 
@@ -92,17 +94,15 @@ class LabelSet:
 
     def _draw(self, law: Array, size: int, form: int) -> Array:
         """Counts of ``size`` observations whose law is proportional to ``law``."""
-        law = law / law.sum()
         if self.budget is None:
-            return law * size
-        counts = self.rng(form).multinomial(size, law.ravel())
-        return np.asarray(counts.reshape(law.shape), dtype=np.float64)
+            return np.asarray(law / law.sum() * size)
+        return draw_counts(law, size, self.rng(form))
 
     @cached_property
     def _by_type(self) -> Array:
         D, w = self.world.sampling, self.world.population.weights
         law = w[:, None, None] * np.outer(D, D) * self.world.recorded
-        return self._draw(law, self.size, 0)
+        return self._draw(law, self.size, ANONYMOUS)
 
     @cached_property
     def anonymous(self) -> Array:
@@ -113,7 +113,7 @@ class LabelSet:
     @cached_property
     def typed(self) -> Array:
         """The same labels by the assumed group of the person, shape (groups, n, n)."""
-        rng, groups = self.rng(1), self.world.groups
+        rng, groups = self.rng(TYPED), self.world.groups
         out = np.zeros((len(groups), *self._by_type.shape[1:]))
         for u, counts in enumerate(self._by_type):
             members = np.flatnonzero(groups[:, u])  # two if the type is split
@@ -129,7 +129,7 @@ class LabelSet:
         """Pairs that one person labelled twice, by whether y_i won both times or once each way."""
         D, w, p = self.world.sampling, self.world.population.weights, self.world.recorded
         moments = [np.einsum("u,uij->ij", w, p**2), np.einsum("u,uij->ij", w, p * (1 - p))]
-        both, mixed = self._draw(np.stack(moments) * np.outer(D, D), self.size // 2, 2)
+        both, mixed = self._draw(np.stack(moments) * np.outer(D, D), self.size // 2, TWICE)
         return both, mixed + mixed.T
 
     def votes(self, labels: int) -> tuple[Quota, Array]:
@@ -152,7 +152,7 @@ class LabelSet:
                 f"{labels} labels of each of {len(z)} groups on a pair have too many outcomes"
             )
         quota = Quota([labels] * len(z), nearest_masses(masses, labels))
-        rng, n, D = self.rng(10 + labels), self.world.responses, self.world.sampling
+        rng, n, D = self.rng(VOTES + labels), self.world.responses, self.world.sampling
         pairs = self.size // quota.total
         if pairs < FEWEST:
             raise ImpossibleError(f"budget is {self.size}; a pair costs {quota.total} labels")
@@ -173,12 +173,11 @@ class LabelSet:
         """
         if self.budget is None:
             raise ImpossibleError("budget is None; people can only be followed within a budget")
-        world, rng = self.world, self.rng(3)
+        world, rng = self.world, self.rng(PEOPLE)
         size = (self.budget // LABELS_PER_PERSON, LABELS_PER_PERSON)
         y1, y2 = rng.choice(world.responses, size=(2, *size), p=world.sampling)
         u = rng.choice(world.population.types, size=(size[0], 1), p=world.population.weights)
-        votes = rng.random(size) < world.recorded[u, y2, y1]
-        return Linked(y1, y2, votes.astype(np.int8))
+        return Linked(y1, y2, draw(world.recorded[u, y2, y1], rng))
 
 
 def nearest_masses(masses: Array, labels: int) -> tuple[int, ...]:

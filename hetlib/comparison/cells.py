@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from hetlib import checks
 from hetlib.checks import Array
 from hetlib.comparison import registry
 from hetlib.comparison.budgets import ImpossibleError, LabelSet
@@ -149,9 +150,9 @@ def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float
     """Mean and half-width of Student's confidence interval.
 
     Raises:
-        ValueError: fewer than two values.
+        ValueError: fewer than two values, or one that is not finite.
     """
-    x = np.asarray(list(values), dtype=np.float64)
+    x = checks.array("values", list(values) or [np.nan], 1)
     if len(x) < 2:
         raise ValueError(f"values has {len(x)} entries; an interval needs at least 2")
     half = student.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))

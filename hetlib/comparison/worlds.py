@@ -38,6 +38,8 @@ TYPES, RESPONSES = 3, 8
 GROUPS, KINDS = {"groups": 3, "many": 3}, {"groups": 6, "many": 8}
 #: Standard deviation of kinds within a group of the world "groups"; between groups it is 1.5.
 WITHIN = 0.75
+#: Streams of random numbers: of the people of a world, and of the tilt of D.
+WHO, TILT = 1, 2
 #: Most types that a study may believe in.
 MOST = 64
 
@@ -285,7 +287,7 @@ def make_world(name: str, seed: int, conditions: Conditions | None = None) -> Wo
                 f"{field.name} is {getattr(c, field.name)}; it can be set for "
                 f"{', '.join(_WHO[field.name])}, not for {name}"
             )
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, WHO])
     n = RESPONSES if c.responses is None else c.responses
     weights = None
     if name in _ADDED:
@@ -318,7 +320,7 @@ def make_world(name: str, seed: int, conditions: Conditions | None = None) -> Wo
             raise ValueError(f"mass is {c.mass}; it needs at least two types")
         weights = np.full(types, (1 - c.mass) / (types - 1))
         weights[1] = c.mass
-    tilt = np.random.default_rng([seed, 2]).standard_normal(rewards.shape[1])
+    tilt = np.random.default_rng([seed, TILT]).standard_normal(rewards.shape[1])
     sampling = np.exp(c.skew * tilt - np.logaddexp.reduce(c.skew * tilt))
     believed = GROUPS.get(name, types) if c.assumed is None else c.assumed
     return World(Population(rewards, weights), sampling / sampling.sum(), c, believed)

@@ -60,13 +60,12 @@ def corrected(
     The likelihood of a win of y2 is sigma(h) + alpha / 2 sigma''(h) V. It is antisymmetric:
     that of a win of y1 is the same expression at -h.
 
-    V is a tensor, made by the caller: ``hetlib.linked.moments.variance_from_moments`` computes
-    Eq. (16), which divides by sigma'(h)^2. Gradients flow through whatever V depends on;
-    ``variance.detach()`` stops them. With V fixed, large ``|h|`` is harmless.
+    V is made by the caller, as ``hetlib.linked.moments.variance_from_moments`` does by Eq. (16).
+    Gradients flow through whatever it depends on; ``variance.detach()`` stops them.
 
     Args:
-        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
-        preferred: 1 where y2 won, 0 where y1 won, shape (batch,).
+        h: As for :func:`dpo`.
+        preferred: As for :func:`dpo`.
         variance: V(y1, y2) >= 0, the variance over users of the reward difference,
             shape (batch,).
         alpha: Strength of the correction; 0 is DPO, 1 is Eq. (14).
@@ -75,13 +74,9 @@ def corrected(
             as in the paper; the released code has 0.1.
         reduction: "mean" or "none".
 
-    Returns:
-        Negative log-likelihood.
-
     Raises:
-        ValueError: wrong shapes or dtypes, a margin that is NaN, labels other than 0 and 1, a
-            variance that is negative or not finite, alpha < 0, eps not in (0, 1), clamp <= 0,
-            or an unknown reduction.
+        ValueError: as :func:`dpo`; a variance that is negative or not finite, alpha < 0, eps not
+            in (0, 1), or clamp <= 0.
     """
     h = checks.margins(h, infinite=True)
     won = checks.binary("preferred", preferred, 1, h)
@@ -134,8 +129,7 @@ def agreement(
         reduction: "mean" or "none".
 
     Raises:
-        ValueError: wrong shapes or dtypes, a margin that is NaN, votes other than 0 and 1, or an
-            unknown reduction.
+        ValueError: as :func:`dpo`, of votes.
     """
     h = checks.margins(h, infinite=True)
     ones, zeros, types = _unanimous(votes, h)
@@ -147,8 +141,7 @@ def agreement(
 class _TailIntegral(torch.autograd.Function):
     """-sigma(t) - I(sigma(t)) of Proposition B.3 for one number of types.
 
-    The gradient is short and exact, -sigma'(t) (1 + exp(-K t)); the value is not needed for
-    it. So the value is computed without a graph, in float64.
+    The gradient, -sigma'(t) (1 + exp(-K t)), does not need the value: that has no graph.
     """
 
     @staticmethod
@@ -169,10 +162,6 @@ class _TailIntegral(torch.autograd.Function):
 def tail_integral(h: Tensor, types: int) -> Tensor:
     """-I(sigma(h)) of Proposition B.3: :func:`hetlib.consistent.expected.tail_integral` in torch.
 
-    Args:
-        h: Margin, float64, any shape.
-        types: The number of types K >= 1.
-
     Raises:
         ValueError: h is not float64, or types is not a positive whole number.
     """
@@ -190,17 +179,10 @@ def integral(h: Tensor, votes: Tensor, reduction: str = "mean") -> Tensor:
     (``|h|`` beyond ``60 / (|U| - 1)`` in float32, ``680 / (|U| - 1)`` in float64) it is
     continued by its tangent: still convex, with a gradient that points back.
 
-    Args:
-        h: Margin of Eq. (15) from y1 to y2, shape (batch,).
-        votes: 1 where the type preferred y2, 0 where it preferred y1, shape (batch, types).
-        reduction: "mean" or "none".
-
-    Returns:
-        As :func:`agreement`: a comparison with disagreement counts 0.
+    Arguments and result are those of :func:`agreement`: a comparison with disagreement counts 0.
 
     Raises:
-        ValueError: wrong shapes or dtypes, a margin that is not finite, votes other than 0 and
-            1, or an unknown reduction.
+        ValueError: as :func:`agreement`, and a margin that is not finite.
     """
     h = checks.margins(h)
     ones, zeros, types = _unanimous(votes, h)
@@ -243,8 +225,8 @@ def conditional(
         -log Pr(k | class).
 
     Raises:
-        ValueError: wrong shapes or dtypes, a margin that is not finite, counts outside 0 to n_u,
-            labels or weights that are not positive whole numbers, or an unknown reduction.
+        ValueError: as :func:`dpo`, of counts from 0 to n_u; a margin that is not finite; labels
+            or weights that are not positive whole numbers.
     """
     h = checks.margins(h)
     n, m = quota(labels, weights)

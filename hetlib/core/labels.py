@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from numbers import Number
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,23 +18,33 @@ Indices = NDArray[np.int64]
 NOT_ANSWERED, TIE = -1, 2
 
 
-def _given(name: str, value: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
+def draw(p: Array, rng: np.random.Generator) -> Bits:
+    """Labels that name the second response with probability p, one uniform number each."""
+    return (rng.random(p.shape) < p).astype(np.int8)
+
+
+def draw_counts(
+    law: Array, size: int, rng: np.random.Generator, repeats: tuple[int, ...] = ()
+) -> Array:
+    """How often each cell of a table came up in ``size`` draws whose law it is, up to a factor.
+
+    Returns:
+        Counts of shape repeats + law.shape: one multinomial each, fast for any size.
+    """
+    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats or None)
+    return counts.reshape(*repeats, *law.shape).astype(np.float64)
 
 
 def _indices(name: str, value: ArrayLike) -> Indices:
-    given = _given(name, value)
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {given.shape}")
-    if given.dtype.kind not in "iu":
-        raise ValueError(f"{name} must hold whole numbers, not {given.dtype}")
-    if (given < 0).any():
-        k = int(np.argmax(given < 0))
-        raise ValueError(f"{name}[{k}] is {given[k]}; an index of a response is not negative")
-    return given.astype(np.int64, copy=False)
+    array = checks.rectangular(name, value)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must have shape (pairs,) and not be empty, not {array.shape}")
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold whole numbers, not {array.dtype}")
+    if (array < 0).any():
+        k = int(np.argmax(array < 0))
+        raise ValueError(f"{name}[{k}] is {array[k]}; an index of a response is not negative")
+    return array.astype(np.int64, copy=False)
 
 
 def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
@@ -44,17 +54,20 @@ def _check_responses(y1: Indices, y2: Indices, responses: int) -> None:
 
 
 def _votes(value: ArrayLike, pairs: int) -> Bits:
-    given = _given("votes", value)
-    if given.ndim != 2 or len(given) != pairs or given.size == 0:
-        raise ValueError(f"votes must have shape ({pairs}, columns), not {given.shape}")
-    bad = ~np.isin(given, (0, 1, NOT_ANSWERED, TIE))
+    array = checks.rectangular("votes", value)
+    if array.ndim != 2 or len(array) != pairs or array.size == 0:
+        raise ValueError(f"votes must have shape ({pairs}, columns), not {array.shape}")
+    if array.dtype.kind == "O":  # pandas' NA compares with nothing
+        flat = [v if isinstance(v, Number) else str(v) for v in array.flat]
+        array = np.array(flat, dtype=object).reshape(array.shape)
+    bad = ~np.isin(array, (0, 1, NOT_ANSWERED, TIE))
     if bad.any():
         i, j = (int(k) for k in np.argwhere(bad)[0])
         raise ValueError(
-            f"votes[{i}, {j}] is {given[i, j]}; allowed are 1 (y2 won), 0 (y1 won), "
+            f"votes[{i}, {j}] is {array[i, j]}; allowed are 1 (y2 won), 0 (y1 won), "
             f"{NOT_ANSWERED} (not answered) and {TIE} (tie)"
         )
-    return given.real.astype(np.int8, copy=False)
+    return array.real.astype(np.int8, copy=False)
 
 
 @dataclass(frozen=True)
@@ -77,9 +90,7 @@ class _Labels:
         return len(self.y1)
 
     def wins(self, responses: int) -> Array:
-        """How often i beat j, over all labels: shape (responses, responses).
-
-        A tie is half a win each way; a label that was not given does not count.
+        """How often i beat j, a tie half each way: shape (responses, responses).
 
         Raises:
             ValueError: an index is ``responses`` or larger.
@@ -124,13 +135,7 @@ class Comparisons(_Labels):
 class TypeLabels(_Labels):
     """Pairs of responses, each labelled once by every type (Section 6).
 
-    Attributes:
-        y1: Index of the first response, shape (pairs,).
-        y2: Index of the second response, shape (pairs,).
-        votes: As in :class:`Comparisons`, shape (pairs, types): one column a type.
-
-    Raises:
-        ValueError: other shapes, negative or fractional indices, or other votes.
+    As :class:`Comparisons`, but one column of ``votes``, shape (pairs, types), is one type's.
     """
 
 
@@ -141,12 +146,10 @@ class Linked:
     Attributes:
         y1: First response of each comparison, shape (people, labels).
         y2: Second response, same shape.
-        votes: 1 where y2 was preferred, 0 where y1 was, ``NOT_ANSWERED`` or ``TIE``, same
-            shape.
+        votes: As in :class:`Comparisons`, same shape.
 
     Raises:
-        ValueError: shapes that do not fit, fewer than two labels a person, indices that are no
-            whole numbers from 0 on, or other votes.
+        ValueError: as there, or fewer than two labels a person.
     """
 
     y1: Indices
@@ -155,14 +158,14 @@ class Linked:
 
     def __post_init__(self) -> None:
         """Check shapes and contents."""
-        given = _given("votes", self.votes)
-        if given.ndim != 2 or 0 in given.shape or given.shape[1] < 2:
+        array = checks.rectangular("votes", self.votes)
+        if array.ndim != 2 or 0 in array.shape or array.shape[1] < 2:
             raise ValueError(
-                f"votes must have shape (people, labels) with at least 2 labels, not {given.shape}"
+                f"votes must have shape (people, labels) with at least 2 labels, not {array.shape}"
             )
-        votes = _votes(given, len(given))
+        votes = _votes(array, len(array))
         for name in ("y1", "y2"):
-            y = _given(name, getattr(self, name))
+            y = checks.rectangular(name, getattr(self, name))
             if y.shape != votes.shape:
                 raise ValueError(f"{name} has shape {y.shape}; votes have {votes.shape}")
             object.__setattr__(self, name, _indices(name, y.ravel()).reshape(y.shape))
@@ -176,11 +179,7 @@ class Linked:
         return out
 
     def decided(self) -> Linked:
-        """These labels, for a method that takes wins only.
-
-        Raises:
-            ValueError: a tie, or a label that was not given.
-        """
+        """These labels; a ValueError if one is a tie or was not given."""
         if (odd := self.votes >> 1 != 0).any():
             i, j = (int(k) for k in np.argwhere(odd)[0])
             raise ValueError(
@@ -194,7 +193,7 @@ class Linked:
         """Several labels of one person a row, whichever container holds them.
 
         Raises:
-            ValueError: labels of every type, or one label a person: they are not linked.
+            ValueError: labels of every type, or one a person: they are not linked.
         """
         if isinstance(data, Linked):
             return data
@@ -216,9 +215,5 @@ class Linked:
         return int((real * (real - 1) // 2).sum())
 
     def check(self, responses: int) -> None:
-        """Refuse indices that are no response.
-
-        Raises:
-            ValueError: an index is ``responses`` or larger.
-        """
+        """A ValueError if an index is no response."""
         _check_responses(self.y1, self.y2, responses)

@@ -94,11 +94,7 @@ LINKS = {
 
 
 def find(name: str) -> Link:
-    """The link of a name.
-
-    Raises:
-        ValueError: there is none; it lists those that are known.
-    """
+    """The link of a name; a ValueError that lists those that are known if there is none."""
     if name not in LINKS:
         raise ValueError(f"link is {name!r}; known links are {', '.join(sorted(LINKS))}")
     return LINKS[name]

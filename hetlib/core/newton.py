@@ -24,9 +24,8 @@ PairLoss = Callable[[Array], tuple[Array, Array, Array]]
 class ConvergenceError(RuntimeError):
     """A solver stopped before it reached the accuracy that was asked for.
 
-    Attributes:
-        tables: Of many tables solved at once, the indices of those without a solution.
-        rewards: What all tables have got, those without a solution NaN; None for one table.
+    Of many tables solved at once, ``tables`` are the indices of those without a solution, and
+    ``rewards`` what all have got, NaN where there is none.
     """
 
     def __init__(
@@ -149,7 +148,6 @@ def minimise_pairwise(
     sampling: ArrayLike,
     start: ArrayLike | None = None,
     tolerance: float = 1e-10,
-    max_steps: int = 1000,
 ) -> Array:
     """Minimise sum_ij D_i D_j loss_ij(s_i - s_j) by :func:`minimise`, without a ridge.
 
@@ -157,14 +155,7 @@ def minimise_pairwise(
         loss: Loss of each ordered pair with two derivatives.
         sampling: Distribution D of each response, shape (responses,), full support.
         start: First guess, shape (responses,); zeros if None.
-        tolerance: As for :func:`minimise`.
-        max_steps: Limit on the steps.
-
-    Returns:
-        The rewards s, mean zero, shape (responses,).
-
-    Raises:
-        ConvergenceError: the gradient is still larger after ``max_steps``.
+        tolerance: As for :func:`minimise`, of which errors and result are, too.
     """
     D = checks.array("sampling", sampling, 1)
     DD = np.outer(D, D)
@@ -174,15 +165,13 @@ def minimise_pairwise(
         value, slope, curve = loss(H)
         return DD * value, DD * slope, DD * curve
 
-    return minimise(weighted, s, 0.0, tolerance, max_steps)
+    return minimise(weighted, s, 0.0, tolerance)
 
 
 def _strongest_tree(strength: Array) -> Array:
     """The spanning tree of largest strength for each table, by Prim's algorithm from response 0.
 
-    Returns:
-        1 where an edge lies between a response and response 0, shape (tables, n, n - 1). An edge
-        has the number of its far end, less one.
+    1 where an edge, numbered by its far end, lies between a response and 0: (tables, n, n - 1).
     """
     tables, n, _ = strength.shape
     rows = np.arange(tables)

@@ -40,15 +40,14 @@ def induced_reward(
 
     Args:
         policy: pi(y), shape (responses,), full support.
-        reference: Reference policy, shape (responses,), full support; uniform if None.
+        reference: As for :func:`optimal_policy`.
         beta: Weight of the KL term.
 
     Returns:
         beta log pi(y) / pi_ref(y), less its mean, shape (responses,).
 
     Raises:
-        ValueError: distributions without full support, beta <= 0 or so large that the reward
-            overflows.
+        ValueError: no full support, or a beta that is not positive or makes the reward overflow.
     """
     pi = checks.array("policy", policy, 1)
     pi = checks.distribution("policy", pi, len(pi), full_support=True)
@@ -69,15 +68,14 @@ def objective(
     Args:
         policy: pi(y), shape (responses,); zeros are allowed.
         reward: r(y), shape (responses,).
-        reference: Reference policy, shape (responses,), full support; uniform if None.
+        reference: As for :func:`optimal_policy`.
         beta: Weight of the KL term.
 
     Returns:
         E_pi[r] - beta KL(pi; pi_ref).
 
     Raises:
-        ValueError: arguments that are no distribution, not finite or do not fit, or a beta so
-            large that the value overflows.
+        ValueError: no distribution, not finite, shapes that do not fit, or a value that overflows.
     """
     r = checks.array("reward", reward, 1)
     pi = checks.distribution("policy", policy, len(r))

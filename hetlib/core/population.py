@@ -10,21 +10,13 @@ from numpy.typing import ArrayLike
 from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core import link as links
-from hetlib.core.labels import Bits, Comparisons, Indices, Linked, TypeLabels
+from hetlib.core.labels import Bits, Comparisons, Indices, Linked, TypeLabels, draw, draw_counts
 from hetlib.core.policies import optimal_policy
-
-
-def _at_least_one(size: int) -> None:
-    if checks.whole("size", size) < 1:
-        raise ValueError(f"size is {size}; at least one comparison is needed")
 
 
 def _within(name: str, value: ArrayLike, size: int) -> Indices:
     """Indices below ``size``."""
-    try:
-        index = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of whole numbers") from error
+    index = checks.rectangular(name, value)
     if index.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold whole numbers, not {index.dtype}")
     if index.size and not 0 <= index.min() <= index.max() < size:
@@ -70,11 +62,10 @@ class Population:
             raise ValueError(f"flips is {flips}; it must lie in [0, 1/2]")
         for values in (r, w):
             values.flags.writeable = False
-        object.__setattr__(self, "rewards", r)
-        object.__setattr__(self, "weights", w)
-        object.__setattr__(self, "link", link)
-        object.__setattr__(self, "temperature", checks.positive("temperature", temperature))
-        object.__setattr__(self, "flips", float(flips))
+        heat = checks.positive("temperature", temperature)
+        fields = ("rewards", "weights", "link", "temperature", "flips")
+        for name, made in zip(fields, (r, w, link, heat, float(flips)), strict=True):
+            object.__setattr__(self, name, made)
 
     @property
     def types(self) -> int:
@@ -104,8 +95,8 @@ class Population:
 
         Args:
             types: Type of the person, an index; any shape that broadcasts with the others.
-            y1: Index of the first response.
-            y2: Index of the second response.
+            y1: Index of the first response, as ``y2`` of the second.
+            y2: The second.
             rng: Source of randomness: one uniform number a label.
 
         Returns:
@@ -114,18 +105,17 @@ class Population:
         Raises:
             ValueError: an index that is no type or no response, or shapes that do not fit.
         """
-        given = (
+        parts = (
             _within("types", types, self.types),
             _within("y1", y1, self.responses),
             _within("y2", y2, self.responses),
         )
         try:
-            u, a, b = np.broadcast_arrays(*given)
+            u, a, b = np.broadcast_arrays(*parts)
         except ValueError:
-            shapes = ", ".join(str(part.shape) for part in given)
+            shapes = ", ".join(str(part.shape) for part in parts)
             raise ValueError(f"types, y1 and y2 have shapes {shapes}; they must fit") from None
-        p = self.choice(self.rewards[u, b] - self.rewards[u, a])
-        return (rng.random(p.shape) < p).astype(np.int8)
+        return draw(self.choice(self.rewards[u, b] - self.rewards[u, a]), rng)
 
     def pairwise_by_type(self) -> Array:
         """Pr(y_i beats y_j | u), Eq. (7), shape (types, responses, responses)."""
@@ -144,19 +134,15 @@ class Population:
     def optimal_policy(self, reference: ArrayLike | None = None, beta: float = 1.0) -> Array:
         """The policy that maximises Eq. (9), in the closed form of Eq. (10).
 
-        Args:
-            reference: Reference policy, shape (responses,), full support; uniform if None.
-            beta: Weight of the KL term.
-
-        Returns:
-            Probabilities, shape (responses,).
+        Reference and result have shape (responses,), as in
+        :func:`hetlib.core.policies.optimal_policy`.
         """
         return optimal_policy(self.mean_reward(), reference, beta)
 
     def _pairs(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None
     ) -> tuple[Indices, Indices]:
-        _at_least_one(size)
+        size = checks.whole("size", size, 1)
         D = checks.distribution("sampling", sampling, self.responses)
         pairs = rng.choice(self.responses, size=(2, size), p=D)
         return pairs[0], pairs[1]
@@ -180,8 +166,7 @@ class Population:
         Returns:
             Comparisons with votes of shape (size, labels).
         """
-        if checks.whole("labels", labels) < 1:
-            raise ValueError(f"labels is {labels}; at least one label is needed")
+        labels = checks.whole("labels", labels, 1)
         y1, y2 = self._pairs(size, rng, sampling)
         u = rng.choice(self.types, size=size, p=self.weights)
         each = np.broadcast_to(u[:, None], (size, labels))
@@ -193,31 +178,18 @@ class Population:
         """How often each response beat each other one in ``size`` anonymous comparisons.
 
         The same law as ``sample(size, rng, sampling).wins(responses)``, drawn as one
-        multinomial: fast for any size.
-
-        Args:
-            size: Number of pairs.
-            rng: Source of randomness.
-            sampling: Distribution D of each response, shape (responses,); uniform if None.
-
-        Returns:
-            How often y_i beat y_j at [i, j], shape (responses, responses).
+        multinomial, which is fast for any size: counts at [i, j] of y_i over y_j, shape
+        (responses, responses).
         """
-        _at_least_one(size)
+        size = checks.whole("size", size, 1)
         D = checks.distribution("sampling", sampling, self.responses)
         # The pair comes up in two orders; a response beside itself, in one.
-        law = 2 * np.outer(D, D) * self.pairwise()
-        return rng.multinomial(size, law.ravel() / law.sum()).reshape(law.shape).astype(float)
+        return draw_counts(2 * np.outer(D, D) * self.pairwise(), size, rng)
 
     def sample_types(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None = None
     ) -> TypeLabels:
-        """Pairs drawn from D x D, each labelled once by every type (Section 6).
-
-        Args:
-            size: Number of pairs.
-            rng: Source of randomness.
-            sampling: Distribution D of each response, shape (responses,); uniform if None.
+        """Pairs as of :meth:`sample`, each labelled once by every type (Section 6).
 
         Returns:
             Votes of shape (size, types).
@@ -239,7 +211,7 @@ class Population:
             people: Number of people.
             rng: Source of randomness.
             labels: Labels of each, at least 2, each on a pair of its own from D x D.
-            sampling: Distribution D of each response, shape (responses,); uniform if None.
+            sampling: As for :meth:`sample`.
         """
         people, labels = checks.whole("people", people, 1), checks.whole("labels", labels, 2)
         D = checks.distribution("sampling", sampling, self.responses)

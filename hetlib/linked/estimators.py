@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +129,39 @@ def _products(data: Linked) -> tuple[NDArray[np.int64], Array, Array]:
     return all_rows.astype(np.int64), asked, np.bincount(where, np.concatenate(ones)).astype(float)
 
 
+def descend(
+    net: Any,
+    loss: Callable[[Any], Any],
+    rows: int,
+    *,
+    steps: int,
+    rate: float,
+    batch: int,
+    decay: float = 0.0,
+) -> None:
+    """Adam with a learning rate that falls to zero along a cosine.
+
+    Args:
+        net: A module of PyTorch.
+        loss: Mean loss of some rows, given by a tensor of their numbers.
+        rows: How many there are; all are taken in a step if they are not more than ``batch``.
+        steps: Steps.
+        rate: Learning rate at the start.
+        batch: Rows a step at most, drawn anew each time.
+        decay: Weight decay.
+    """  # fmt: skip
+    import torch
+
+    adam = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = rate * (1 + np.cos(np.pi * step / steps)) / 2
+        pick = torch.arange(rows) if rows <= batch else torch.randint(rows, (batch,))
+        adam.zero_grad()
+        loss(pick).backward()
+        adam.step()
+
+
 def neural_moments(
     data: Comparisons | Linked,
     responses: int,
@@ -181,19 +216,13 @@ def neural_moments(
             torch.nn.Tanh(),
             torch.nn.Linear(hidden, 1),
         )
-        adam = torch.optim.Adam(net.parameters(), lr=rate)
-        for step in range(steps):
-            for group in adam.param_groups:
-                group["lr"] = rate * (1 + np.cos(np.pi * step / steps)) / 2
-            few = len(rows) <= batch
-            pick = torch.arange(len(rows)) if few else torch.randint(len(rows), (batch,))
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits
+
+        def loss(pick: torch.Tensor) -> torch.Tensor:
             logit = net(table[index[pick]].flatten(1))[:, 0]
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                logit, target[pick], mass[pick]
-            )
-            adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            adam.step()
+            return entropy(logit, target[pick], mass[pick])
+
+        descend(net, loss, len(rows), steps=steps, rate=rate, batch=batch)
     i, j = (k.ravel() for k in np.indices((responses, responses)))
 
     def ask(*quadruple: NDArray[np.int64]) -> Array:

@@ -396,7 +396,7 @@ def joint_certificates(
     Raises:
         ValueError: no data, responses out of range, a tolerance that is not positive, or data that
             no population within the bound can give.
-        RuntimeError: HiGHS did not end.
+        ConvergenceError: HiGHS did not end.
     """
     given = tuple(data)
     if not given:

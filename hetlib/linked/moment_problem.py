@@ -16,6 +16,7 @@ from scipy.optimize import brentq, linprog
 from scipy.special import comb, expit, logit
 
 from hetlib.checks import Array
+from hetlib.core.newton import ConvergenceError
 
 #: Most moments that double precision can use.
 MOST = 8
@@ -196,7 +197,7 @@ def programme(
         all of them; the greatest mean; by how much the box was left.
 
     Raises:
-        RuntimeError: HiGHS did not end.
+        ConvergenceError: HiGHS did not end.
     """
     rows, points = chance.shape
     cost = np.concatenate([-gain, np.full(rows, penalty)])
@@ -211,7 +212,7 @@ def programme(
         options=EXACT,
     )
     if found.status:
-        raise RuntimeError(f"the linear programme did not end: {found.message}")
+        raise ConvergenceError(f"the linear programme did not end: {found.message}")
     price = -found.ineqlin.marginals
     net = np.asarray(price[:rows] - price[rows:], dtype=np.float64)
     constant = -float(found.eqlin.marginals[0])
@@ -236,7 +237,7 @@ def greatest_mean(
 
     Raises:
         ValueError: no distribution is in the box.
-        RuntimeError: no convergence.
+        ConvergenceError: no convergence.
     """
     low, high = np.asarray(low, float), np.asarray(high, float)
     m = len(low) - 1
@@ -255,7 +256,7 @@ def greatest_mean(
             break
         x = np.union1d(x, where[excess > tolerance / 2])
     else:
-        raise RuntimeError("the grid did not settle in 60 rounds")
+        raise ConvergenceError("the grid did not settle in 60 rounds")
     if left > 1e-7:
         raise ValueError(
             f"no population with |Δr| <= {bound:g} has label counts with these probabilities"

@@ -7,7 +7,8 @@ Each function returns sentences or numbers that rest on the labels alone; the pa
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,16 @@ from hetlib import checks
 from hetlib.checks import Array
 from hetlib.core.labels import TIE
 from hetlib.linked.bounds import bounds_from_counts
-from hetlib.people.models import Answers, Diagnosis, Fit, careless_interval, position_interval
+from hetlib.people.models import (
+    DIFFERENCES,
+    Answers,
+    Diagnosis,
+    Fit,
+    _is_table,
+    careless_interval,
+    position_interval,
+    posterior,
+)
 from hetlib.people.repeats import pair_moments
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -38,8 +48,19 @@ def by_person_and_pair(labels: PeopleLabels) -> dict[tuple[int, int], dict[int, 
     return out
 
 
-def overview(labels: PeopleLabels) -> list[str]:
-    """How many annotators, labels, items, repeats; and what was met on reading."""
+#: Groups of fewer people are not named unless asked.
+FEW = 10
+#: Subjects of the notes on rows.
+_SUBJECTS = {"tie": "ties", "not answered": "rows without an answer"}
+
+
+def overview(labels: PeopleLabels, show_names: bool = False) -> list[str]:
+    """How many annotators, labels, items, repeats; and what was met on reading.
+
+    Args:
+        labels: What was read.
+        show_names: Whether annotators, and groups of fewer than :data:`FEW` people, are named.
+    """
     each = np.bincount(labels.who, minlength=len(labels.annotators))
     told = by_person_and_pair(labels)
     cells = [n for people in told.values() for n in map(len, people.values())]
@@ -56,8 +77,20 @@ def overview(labels: PeopleLabels) -> list[str]:
     ]
     if ties:
         out.append(f"{100 * ties:.0f} % of the labels are ties.")
-    out += [f"{note}." for note in labels.notes]
-    return out
+    if labels.types:
+        size = Counter(labels.types)
+        shown = [f"{k or 'no group'} ({v})" for k, v in size.items() if v >= FEW or show_names]
+        small = sum(v < FEW for v in size.values())
+        if small and not show_names:
+            shown.append(f"{_number(small, 'group')} of fewer than {FEW} people, not named here")
+        out.append(f"Groups and their people: {', '.join(shown)}.")
+    for note in labels.notes:
+        if note.kind.startswith("annotators ") and not show_names:
+            out.append("Annotators whose names differ in case only are taken as different people.")
+        else:
+            said = str(replace(note, kind=_SUBJECTS.get(note.kind, note.kind)))
+            out.append(f"{said[0].upper()}{said[1:]}.")
+    return list(dict.fromkeys(out))
 
 
 def turned(labels: PeopleLabels) -> tuple[int, int]:
@@ -91,14 +124,19 @@ class CycleTest:
     p: float
 
 
-def cycle_test(labels: PeopleLabels) -> CycleTest:
+def cycle_test(labels: PeopleLabels, prior: float = 0.0) -> CycleTest:
     """Test of Bradley and Terry on the pooled labels of the comparable items.
 
     It treats labels as independent, and ties as half a win each way, which makes it cautious.
     A population of several types can pass it, and one with position effects fail.
+
+    Args:
+        labels: What was read.
+        prior: Wins each way given beforehand to every pair that met, in the fit alone.
     """
-    wins = labels.only(graph(labels.wins()).comparable).wins()
-    r = hetlib.bradley_terry(wins)
+    some = labels.only(graph(with_prior(labels, prior)).comparable)
+    wins = some.wins()
+    r = hetlib.bradley_terry(with_prior(some, prior))
     n = wins + wins.T
     p = expit(r[:, None] - r[None, :])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -110,48 +148,62 @@ def cycle_test(labels: PeopleLabels) -> CycleTest:
 
 def findings(found: Diagnosis, data: Answers) -> list[str]:
     """What differs between these people, in sentences, with how sure it is."""
-    model, out = found.model, list[str]()
+    model, needed, out = found.model, set(found.needed), list[str]()
     if not data.ordered:
         out.append("These data do not say what was shown first: no effect of position is asked.")
-    elif "position" in found.needed:
+    elif "position" in needed:
         low, high = position_interval(model, data)
         out.append(
             f"Being shown first adds {model.position:.2f} in log odds (95 % interval {low:.2f} to "
             f"{high:.2f}): an effect of position, which is no taste. The rewards below are with "
-            "it taken out." + balance(data, model)
+            "it taken out." + (balance(data, model) if _is_table(data) else "")
         )
     else:
-        with_position = next((f for f in found.fits.values() if f.kind.position), None)
+        with_position = next(
+            (f for f in found.fits.values() if f.kind.position and not f.kind.by_person), None
+        )
         if with_position is not None:
             low, high = position_interval(with_position, data)
-            least = (norm.ppf(1 - found.level / 8) + norm.ppf(0.8)) * (high - low) / 3.92
+            sides = 2 * DIFFERENCES
+            least = (norm.ppf(1 - found.level / sides) + norm.ppf(0.8)) * (high - low) / 3.92
             out.append(
-                f"No effect of position was found; one of about {least:.2f} in log odds or more "
-                "would have been, four times in five."
+                f"No effect of position on all people was found; one of about {least:.2f} in log "
+                "odds or more would have been, four times in five."
             )
-    strength = (
-        f"how strongly people feel differs (standard deviation {model.sigma:.2f} of the logarithm "
-        "of the strength). Everybody's order is the same up to types, so that DPO's order is "
-        "right where there is one taste, and its margins are too small"
-    )
-    coins = (
-        f"about {100 * model.careless:.0f} % of the people answer as if by coin. The average over "
-        "people counts them as people with zero rewards; without them it is "
-        f"{1 / max(1 - model.careless, 1e-9):.2f} times as large, in the same order"
-    )
-    if "strengths" in found.needed:
-        out.append(strength[0].upper() + strength[1:] + ".")
-    if "carelessness" in found.needed:
+    if "position by person" in needed:
+        out.append(
+            f"The pull of the first response differs between people (standard deviation "
+            f"{model.spread:.2f} in log odds around {model.position:.2f}): this is no taste."
+        )
+    if "strengths" in needed:
+        out.append(
+            f"How strongly people feel differs (standard deviation {model.sigma:.2f} of the "
+            "logarithm of the strength)."
+            + (
+                " Everybody's order is the same here, so that DPO's order is right; its margins "
+                "are too small."
+                if "types" not in needed
+                else " Within a type everybody's order is the same."
+            )
+        )
+    if "carelessness" in needed:
         low, high = careless_interval(model, data)
-        share = f"95 % interval of the share {low:.2f} to {high:.2f}"
-        out.append(f"{coins[0].upper()}{coins[1:]} ({share}).")
-    if "reliability" in found.needed:
+        _, coin = posterior(model, data)
+        out.append(
+            f"About {100 * model.careless:.0f} % of the people answer as if by coin (95 % interval "
+            f"of the share {low:.2f} to {high:.2f}), {model.careless * data.people:.0f} of "
+            f"{data.people}; of {_number(int((coin > 0.95).sum()), 'person')} it is known with "
+            "95 % probability or more. This is no taste. The average over people counts them as "
+            "people with zero rewards; without them it is "
+            f"{1 / max(1 - model.careless, 1e-9):.2f} times as large, in the same order."
+        )
+    if "reliability" in needed:
         out.append(
             "People are not equally reliable, but these data cannot tell strengths that differ "
-            "from people who answer by coin. More labels a person would: the two differ in the "
-            "few people whose labels are pure chance."
+            "from people who answer by coin; neither is a taste. More labels a person would tell: "
+            "the two differ in the few people whose labels are pure chance."
         )
-    if data.ties != "half" and data.tie.sum() and set(found.needed) - {"position"}:
+    if data.ties != "half" and data.tie.sum() and needed - {"position"}:
         out.append(
             "This model of ties has one parameter for everybody: people who call more or fewer "
             "ties than others look to it as if they felt less or more strongly, or were of "
@@ -162,9 +214,9 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             "Ties as half a win each make answers look steadier than choices do, so that strengths "
             "and carelessness are harder to see. Compare the audit with ties dropped."
         )
-    if not {"strengths", "carelessness", "reliability"} & set(found.needed):
+    if not {"strengths", "carelessness", "reliability"} & needed:
         out.append("No difference in how strongly or how carefully people answer was found.")
-    if "types" in found.needed:
+    if "types" in needed:
         pooled = found.fits.get("one taste")
         average = model.average_reward
         flat = np.ptp(average) < 0.35 * np.ptp(model.rewards, axis=1).max()
@@ -181,7 +233,35 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
         )
     else:
         out.append("No types with a taste of their own were found.")
+    broken = sum(step.broken for step in found.steps)
+    if broken:
+        out.append(
+            f"In {_number(broken, 'bootstrap sample')} an item never lost or never won; these "
+            "samples are counted in the table, not averaged."
+        )
     return out
+
+
+def power(data: Answers, results: Mapping[str, Mapping[str, Mapping[str, int]]], sets: int) -> str:
+    """How often the audit names what is planted in simulated sets nearest to these data.
+
+    Args:
+        data: Counts.
+        results: By planted kind and labels a person, as ``tools/kinds.py`` stores them.
+        sets: Sets of each kind.
+    """
+    each = data.labels / data.people
+    at = {int(key.rsplit(", ", 1)[1]) for key in results}
+    near = min(at, key=lambda m: abs(np.log(m / each)))
+    shares = []
+    for what in ("position", "strengths", "carelessness", "types"):
+        named = results[f"{what}, {near}"]["named"]
+        shares.append(f"{what} in {100 * named[what] / sets:.0f} %")
+    return (
+        f"For comparison: in simulated sets of 100 people with {near} labels each (here "
+        f"{data.people} with {each:.0f}), the planted difference was named: "
+        f"{', '.join(shares)} ({sets} sets of each kind, chapter 16)."
+    )
 
 
 def balance(data: Answers, model: Fit) -> str:
@@ -230,10 +310,25 @@ class Followed:
     missing: int
 
 
-def followed(labels: PeopleLabels) -> Followed:
-    """DPO's exact optimum on the comparable items, and how little turns its order."""
-    some = labels.only(graph(labels.wins()).comparable)
-    wins = some.wins()
+def with_prior(labels: PeopleLabels, prior: float) -> Array:
+    """Wins, and ``prior`` of them each way for every pair that met; shape (items, items).
+
+    Symmetric by pair: a pair's odds do not move because of items that it did not meet, directly
+    or through others.
+    """
+    wins = labels.wins()
+    return wins + prior * (wins + wins.T > 0)
+
+
+def followed(labels: PeopleLabels, prior: float = 0.0) -> Followed:
+    """DPO's exact optimum on the comparable items, and how little turns its order.
+
+    Args:
+        labels: What was read.
+        prior: Wins each way given beforehand to every pair that met.
+    """
+    some = labels.only(graph(with_prior(labels, prior)).comparable)
+    wins = with_prior(some, prior)
     fitted = hetlib.bradley_terry(wins)
     n = wins + wins.T
     P = np.where(n > 0, wins / np.where(n > 0, n, 1), expit(fitted[:, None] - fitted[None, :]))
@@ -250,6 +345,34 @@ def followed(labels: PeopleLabels) -> Followed:
         None if change is None else (some.items[change.pair[0]], some.items[change.pair[1]]),
         int((n[off] == 0).sum()),
     )
+
+
+def what_follows(found: Followed, average: Mapping[str, float]) -> list[str]:
+    """DPO's order beside that of the average over people, and how little turns it.
+
+    Args:
+        found: What DPO follows.
+        average: Fitted average reward by item.
+    """
+    best = sorted(found.items, key=lambda k: -average[k])
+    out = [
+        "DPO's order: " + " > ".join(found.items[:40]) + ".",
+        "The fitted average over people has the same order."
+        if best == list(found.items)
+        else "The fitted average over people has another order: " + " > ".join(best[:40]) + ".",
+    ]
+    if found.turned:
+        out.append(
+            f"If sampling moved by {found.change:.3f} in total variation from uniform, "
+            f"{found.turned[1]} would overtake {found.turned[0]}."
+        )
+    else:
+        out.append("No sampling turns DPO's order.")
+    if found.missing:
+        out.append(
+            f"{found.missing} pairs were never compared; their probabilities are those of the fit."
+        )
+    return out
 
 
 @dataclass(frozen=True)

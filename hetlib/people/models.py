@@ -1,15 +1,17 @@
 """What differs between people: one likelihood for taste, position, strength and carelessness.
 
-logit Pr(first chosen) = s_u · x'θ_k + b, where x is the difference of the two items (or of
-their features), θ_k the rewards of the person's type, s_u how strongly the person feels, and b
-the effect of being shown first. A careless person answers by coin. People's classes are not
-known: the likelihood of a person is a mixture, as in ``hetlib.mixture``.
+logit Pr(first chosen) = s_u · x'θ_k + z'γ + b_u, where x is the difference of the two items (or
+of their features), θ_k the rewards of the person's type, s_u how strongly the person feels, z
+the difference of covariates such as length, and b_u the effect of being shown first, of all or
+of the person. A careless person answers by coin. People's classes are not known: the likelihood
+of a person is a mixture, as in ``hetlib.mixture``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from scipy.special import expit, log_expit
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import TIE, Indices
+from hetlib.core.labels import TIE
 from hetlib.mixture.em import responsibilities
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -30,22 +32,42 @@ TIE_MODELS = ("half", "davidson", "rao-kupper")
 
 @dataclass(frozen=True)
 class Kind:
-    """Which differences a model has."""
+    """Which differences a model has.
+
+    Attributes:
+        position: Whether being shown first has an effect.
+        strengths: Whether people feel more or less strongly.
+        careless: Whether a share of them answers by coin.
+        types: Number of types.
+        by_person: Whether the effect of position differs between people.
+        proportional: Whether types differ in strength only, by a factor each.
+
+    Raises:
+        ValueError: no types, or positions by person without a position.
+    """
 
     position: bool = False
     strengths: bool = False
     careless: bool = False
     types: int = 1
+    by_person: bool = False
+    proportional: bool = False
 
     def __post_init__(self) -> None:
-        """Check the number of types."""
+        """Check the arguments."""
         if checks.whole("types", self.types) < 1:
             raise ValueError(f"types is {self.types}; at least 1 is needed")
+        if self.by_person and not self.position:
+            raise ValueError("by_person is True; position must be, too")
 
     def __str__(self) -> str:
-        parts = [n for n in ("position", "strengths", "careless") if getattr(self, n)]
         taste = "one taste" if self.types == 1 else f"{self.types} tastes"
-        return " + ".join([taste, *("carelessness" if p == "careless" else p for p in parts)])
+        if self.proportional:
+            taste = f"one taste, {self.types} strengths"
+        position = "position by person" if self.by_person else "position"
+        parts = [(position, self.position), ("strengths", self.strengths)]
+        parts.append(("carelessness", self.careless))
+        return " + ".join([taste, *(name for name, there in parts if there)])
 
 
 #: The nested models, each with one difference more than the one before.
@@ -71,6 +93,10 @@ class Answers:
         ties: How ties are treated.
         ordered: Whether the order of a pair is the order shown.
         left_out: Why items, if any, are not estimated.
+        common: Differences of covariates, whose effects all people share, shape (shown pairs,
+            covariates).
+        covariates: Their names.
+        prior: Wins each way that every pair of items that met is given beforehand.
     """
 
     design: Array
@@ -81,6 +107,9 @@ class Answers:
     ties: str = "half"
     ordered: bool = True
     left_out: tuple[str, ...] = ()
+    common: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    covariates: tuple[str, ...] = ()
+    prior: float = 0.0
 
     @property
     def people(self) -> int:
@@ -92,6 +121,26 @@ class Answers:
         """Number of labels."""
         return float(self.first.sum() + self.second.sum() + self.tie.sum())
 
+    @cached_property
+    def met(self) -> Array:
+        """Rows of the design, one of each pair in two orders."""
+        seen = {tuple(row) for row in self.design if tuple(row) > tuple(-row)}
+        seen |= {tuple(-row) for row in self.design if tuple(row) < tuple(-row)}
+        return np.array(sorted(seen)).reshape(-1, self.design.shape[1])
+
+    @cached_property
+    def nodes(self) -> tuple[Array, Array]:
+        """Points and weights for a standard normal, closer where people gave more labels.
+
+        A person's labels fix the logarithm of a strength to about 2 / sqrt(labels); points further
+        apart than that would look like types.
+        """
+        each = np.asarray((self.first + self.second + self.tie).sum(axis=1))
+        step = np.clip(4.5 / np.sqrt(max(np.quantile(each, 0.9), 1.0)), 0.25, 0.75)
+        z = step * np.arange(-np.ceil(3.5 / step), np.ceil(3.5 / step) + 1)
+        weight = np.exp(-(z**2) / 2)
+        return z, weight / weight.sum()
+
     def take(self, people: ArrayLike) -> Answers:
         """Some of the people."""
         index = np.asarray(people)
@@ -100,7 +149,15 @@ class Answers:
         )
 
 
-def answers(labels: PeopleLabels, ties: str = "half", features: ArrayLike | None = None) -> Answers:
+def answers(
+    labels: PeopleLabels,
+    ties: str = "half",
+    features: ArrayLike | None = None,
+    *,
+    covariates: ArrayLike | None = None,
+    names: Sequence[str] = (),
+    prior: float = 0.0,
+) -> Answers:
     """Count labels by person and shown pair.
 
     Rewards are a table by item, of the items that are comparable without a prior (the others
@@ -112,36 +169,57 @@ def answers(labels: PeopleLabels, ties: str = "half", features: ArrayLike | None
         ties: One of :data:`TIE_MODELS`.
         features: Difference of the features of the first and the second response in each row,
             shape (rows, features); None for a table of rewards.
+        covariates: Differences of what has the same effect on everybody, such as length, beside
+            the rewards; shape (rows, covariates).
+        names: Names of the features, or of the covariates.
+        prior: Wins, each way, that every pair of items that met is given beforehand: symmetric
+            by pair, so that other items do not move a pair that does not meet them.
 
     Raises:
-        ValueError: an unknown treatment of ties; features of another shape, or constant ones;
-            or no two items that each lost to the other, directly or through others.
+        ValueError: an unknown treatment of ties; features or covariates of another shape, or
+            all zero; a negative prior; or no two items that each lost to the other, directly
+            or through others.
     """
+    if not 0 <= prior < np.inf:
+        raise ValueError(f"prior is {prior}; a number of wins, 0 or more, is needed")
     if ties not in TIE_MODELS:
         raise ValueError(f"ties is {ties!r}; it must be one of {', '.join(TIE_MODELS)}")
     left_out: tuple[str, ...] = ()
+
+    def differences(name: str, values: ArrayLike) -> Array:
+        table = checks.array(name, values, 2)
+        if len(table) != len(labels):
+            raise ValueError(f"{name} has {len(table)} rows; there are {len(labels)} labels")
+        if (table == 0).all(axis=0).any():
+            k = int((table == 0).all(axis=0).argmax())
+            raise ValueError(f"{name}[:, {k}] is 0 in all rows: both responses are always equal")
+        return table
+
+    common = np.zeros((len(labels), 0))
+    if covariates is not None:
+        common = differences("covariates", covariates)
+    called = tuple(names) or tuple(
+        f"feature {k}" for k in range(np.shape(common if features is None else features)[1])
+    )
     if features is None:
-        met = graph(labels.wins())
+        wins = labels.wins()
+        met = graph(wins + prior * (wins + wins.T > 0))
         left_out = tuple(met.sentences(labels.items))
         if not met.comparable:
             raise ValueError(
                 "no two items are comparable: " + ("; ".join(left_out) or "nobody met anybody")
             )
-        labels = labels.only(met.comparable)
-        pair, row = np.unique(
-            np.stack([labels.first, labels.second], axis=1), axis=0, return_inverse=True
-        )
-        unit = np.eye(len(labels.items))
-        design, names = unit[pair[:, 0]] - unit[pair[:, 1]], labels.items
+        keep = np.isin(labels.first, met.comparable) & np.isin(labels.second, met.comparable)
+        labels, common = labels.only(met.comparable), common[keep]
+        n = len(labels.items)
+        table = np.column_stack([labels.first, labels.second, common])
+        pair, row = np.unique(table, axis=0, return_inverse=True)
+        unit, index = np.eye(n), pair[:, :2].astype(int)
+        design, items = unit[index[:, 0]] - unit[index[:, 1]], labels.items
+        common = pair[:, 2:]
     else:
-        table = checks.array("features", features, 2)
-        if len(table) != len(labels):
-            raise ValueError(f"features has {len(table)} rows; there are {len(labels)} labels")
-        if (table == 0).all(axis=0).any():
-            k = int((table == 0).all(axis=0).argmax())
-            raise ValueError(f"features[:, {k}] is 0 in all rows: both responses are always equal")
-        design, row = np.unique(table, axis=0, return_inverse=True)
-        names = tuple(f"feature {k}" for k in range(table.shape[1]))
+        design, row = np.unique(differences("features", features), axis=0, return_inverse=True)
+        items, common, prior = called, np.zeros((len(design), 0)), 0.0
     shape = (len(labels.annotators), len(design))
 
     def count(vote: int) -> csr_matrix:
@@ -149,7 +227,19 @@ def answers(labels: PeopleLabels, ties: str = "half", features: ArrayLike | None
         entry = (labels.weight[rows], (labels.who[rows], row.reshape(-1)[rows]))
         return csr_matrix(entry, shape)
 
-    return Answers(design, count(0), count(1), count(TIE), names, ties, labels.ordered, left_out)
+    return Answers(
+        design,
+        count(0),
+        count(1),
+        count(TIE),
+        items,
+        ties,
+        labels.ordered,
+        left_out,
+        common,
+        called if common.shape[1] else (),
+        prior,
+    )
 
 
 def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
@@ -158,8 +248,8 @@ def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
     ``tie`` is the logarithm of Davidson's nu, or of Rao and Kupper's threshold.
     """
     if ties == "half":
-        p = expit(eta)
-        logs = np.stack([log_expit(eta), log_expit(-eta), (log_expit(eta) + log_expit(-eta)) / 2])
+        up = log_expit(eta)
+        p, logs = np.exp(up), np.stack([up, up - eta, up - eta / 2])
         return logs, np.stack([1 - p, -p, 0.5 - p])
     if ties == "davidson":
         table = np.stack([eta / 2, -eta / 2, np.full_like(eta, tie)])
@@ -191,9 +281,11 @@ class Fit:
         rewards: Rewards, or weights of the features, by type; (types, items).
         masses: Masses of the types among those who are not careless, shape (types,).
         position: Effect of being shown first, in log odds.
+        spread: Standard deviation over people of the effect of position.
         sigma: Standard deviation of the logarithm of the strengths; their median is 1.
         careless: Share of people who answer by coin.
         tie: Parameter of the model of ties.
+        effects: Of the covariates, shape (covariates,).
         log_likelihood: Of all people, without the penalty.
         items: Names.
         objective: Penalised log-likelihood, which is what nested models are compared by.
@@ -203,9 +295,11 @@ class Fit:
     rewards: Array
     masses: Array
     position: float
+    spread: float
     sigma: float
     careless: float
     tie: float
+    effects: Array
     log_likelihood: float
     items: tuple[str, ...]
     objective: float
@@ -222,31 +316,54 @@ class Fit:
         return np.asarray(self.mean_strength * (self.masses @ self.rewards))
 
 
-#: Nodes and weights of a standard normal for the strengths (Gauss and Hermite).
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+#: Points for the positions of people.
+_PLACES, _PLACE_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+_PLACE_WEIGHTS = _PLACE_WEIGHTS / _PLACE_WEIGHTS.sum()
 
 
-def _unpack(theta: Array, kind: Kind, features: int, ties: str) -> dict[str, Any]:
-    K = kind.types
-    out: dict[str, Any] = {"r": theta[: K * features].reshape(K, features)}
-    rest = list(theta[K * features :])
-    out["b"] = rest.pop(0) if kind.position else 0.0
-    out["sigma"] = rest.pop(0) if kind.strengths else 0.0
-    out["c"] = rest.pop(0) if kind.careless else -np.inf
-    out["tie"] = rest.pop(0) if ties != "half" else 0.0
-    out["mass"] = np.append(rest, 0.0) if K > 1 else np.zeros(1)
+def _layout(kind: Kind, data: Answers) -> dict[str, slice]:
+    """Where each parameter stands in theta."""
+    K, F = kind.types, data.design.shape[1]
+    sizes = {
+        "r": F if kind.proportional else K * F,
+        "factor": (K - 1) * kind.proportional,
+        "effects": data.common.shape[1],
+        "b": int(kind.position),
+        "spread": int(kind.by_person),
+        "sigma": int(kind.strengths),
+        "c": int(kind.careless),
+        "tie": int(data.ties != "half"),
+        "mass": K - 1,
+    }
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {name: slice(end - n, end) for (name, n), end in zip(sizes.items(), ends, strict=True)}
+
+
+def _unpack(theta: Array, kind: Kind, data: Answers) -> dict[str, Any]:
+    at = _layout(kind, data)
+    out: dict[str, Any] = {name: theta[place] for name, place in at.items()}
+    out["r"] = out["r"].reshape(-1, data.design.shape[1])
+    if kind.proportional:
+        out["base"], out["factor"] = out["r"][0], np.exp(np.append(0.0, out["factor"]))
+        out["r"] = out["factor"][:, None] * out["base"]
+    for name, default in (("b", 0.0), ("spread", 0.0), ("sigma", 0.0), ("c", -np.inf), ("tie", 0)):
+        out[name] = float(out[name][0]) if len(out[name]) else default
+    out["mass"] = np.append(out["mass"], 0.0)
     return out
 
 
-def _classes(p: dict[str, Any], kind: Kind) -> tuple[Array, Array]:
-    """Strength nodes, and masses of the classes: types by node, then the careless."""
-    nodes, weights = (_NODES, _WEIGHTS) if kind.strengths else (np.zeros(1), np.ones(1))
+def _masses(p: dict[str, Any]) -> Array:
     mass = np.exp(p["mass"] - p["mass"].max())
-    mass = mass / mass.sum()
+    return np.asarray(mass / mass.sum())
+
+
+def _classes(p: dict[str, Any], kind: Kind, data: Answers) -> tuple[Array, Array, Array]:
+    """Points of strength and of position, and masses: types by these, then the careless."""
+    z, weight = data.nodes if kind.strengths else (np.zeros(1), np.ones(1))
+    y, other = (_PLACES, _PLACE_WEIGHTS) if kind.by_person else (np.zeros(1), np.ones(1))
     share = float(expit(p["c"]))
-    table = (1 - share) * np.outer(mass, weights).ravel()
-    return nodes, np.append(table, share) if kind.careless else table
+    table = (1 - share) * np.einsum("k,s,b->ksb", _masses(p), weight, other).ravel()
+    return z, y, np.append(table, share) if kind.careless else table
 
 
 #: Counts of first, second and tie, as (outcome, table, its transpose); empty ones left out.
@@ -263,21 +380,28 @@ def _tables(data: Answers) -> _Tables:
     return out
 
 
+def _margins(p: dict[str, Any], data: Answers, kind: Kind, z: Array, y: Array) -> Array:
+    """Log odds by class and shown pair."""
+    margin = p["r"] @ data.design.T
+    place = p["b"] + p["spread"] * y
+    eta = np.exp(p["sigma"] * z)[:, None, None] * margin[:, None, None, :] + place[:, None]
+    eta = eta.reshape(-1, len(data.design))
+    if data.common.shape[1]:
+        eta = eta + data.common @ p["effects"]
+    return np.vstack([eta, np.zeros(eta.shape[1])]) if kind.careless else eta
+
+
 def _log_probability(
     p: dict[str, Any], data: Answers, kind: Kind, tables: _Tables | None = None
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Of each person's answers by class; with the margins, outcomes and slopes by class."""
-    nodes, masses = _classes(p, kind)
-    strength = np.exp(p["sigma"] * nodes)
-    margin = p["r"] @ data.design.T
-    eta = (strength[None, :, None] * margin[:, None, :]).reshape(-1, len(data.design)) + p["b"]
-    if kind.careless:
-        eta = np.vstack([eta, np.zeros(eta.shape[1])])
+) -> tuple[Array, Array, Array, Array]:
+    """Of each person's answers by class; with masses, log odds and outcomes' slopes by class."""
+    z, y, masses = _classes(p, kind, data)
+    eta = _margins(p, data, kind, z, y)
     logs, slopes = _outcomes(eta, p["tie"], data.ties)
     out = np.zeros((data.people, len(eta)))
     for k, table, _ in _tables(data) if tables is None else tables:
         out += table @ logs[k].T
-    return out, masses, eta, slopes, strength
+    return out, masses, eta, slopes
 
 
 def _objective(
@@ -285,9 +409,10 @@ def _objective(
 ) -> tuple[float, Array]:
     """Minus the penalised log-likelihood and its gradient, which the E-step gives."""
     tables = _tables(data) if tables is None else tables
-    F, K = data.design.shape[1], kind.types
-    p = _unpack(theta, kind, F, data.ties)
-    table, masses, eta, slopes, strength = _log_probability(p, data, kind, tables)
+    K, at = kind.types, _layout(kind, data)
+    p = _unpack(theta, kind, data)
+    z, y, _ = _classes(p, kind, data)
+    table, masses, eta, slopes = _log_probability(p, data, kind, tables)
     with np.errstate(divide="ignore"):  # the E-step, as in mixture.responsibilities
         table = table + np.log(masses)
     top = table.max(axis=1, keepdims=True)
@@ -295,30 +420,43 @@ def _objective(
     total = share.sum(axis=1, keepdims=True)
     share /= total
     made = [(k, np.asarray((back @ share).T)) for k, _, back in tables]
-    d_eta = sum(n * slopes[k] for k, n in made)
-    sure = np.asarray(d_eta)[: K * len(strength)].reshape(K, len(strength), -1)
-    by_margin = np.einsum("ksp,s->kp", sure, strength)
-    grad = [(by_margin @ data.design - ridge * p["r"]).ravel()]
+    d_eta = np.asarray(sum(n * slopes[k] for k, n in made))
+    sure = d_eta[: K * len(z) * len(y)].reshape(K, len(z), len(y), -1)
+    strength = np.exp(p["sigma"] * z)
+    by_strength = sure.sum(axis=2)
+    slope = np.einsum("ksp,s->kp", by_strength, strength) @ data.design - ridge * p["r"]
     value = float((np.log(total) + top).sum()) - ridge / 2 * float((p["r"] ** 2).sum())
+    if data.prior:
+        lead = p["r"] @ data.met.T
+        value += data.prior * float((log_expit(lead) + log_expit(-lead)).sum())
+        slope += data.prior * (1 - 2 * expit(lead)) @ data.met
+    grad = np.zeros(len(theta))
+    if kind.proportional:
+        grad[at["r"]] = p["factor"] @ slope
+        grad[at["factor"]] = (slope * p["r"]).sum(axis=1)[1:]
+    else:
+        grad[at["r"]] = slope.ravel()
+    if data.common.shape[1]:
+        grad[at["effects"]] = sure.sum(axis=(0, 1, 2)) @ data.common
     if kind.position:
-        grad.append(np.array([sure.sum()]))
+        grad[at["b"]] = sure.sum()
+    if kind.by_person:
+        grad[at["spread"]] = sure.sum(axis=(0, 1, 3)) @ y
     if kind.strengths:
-        nodes, _ = _classes(p, kind)
         margin = p["r"] @ data.design.T
-        per_node = (sure * margin[:, None, :]).sum(axis=(0, 2))
-        grad.append(np.array([per_node @ (strength * nodes)]))
+        per_node = (by_strength * margin[:, None, :]).sum(axis=(0, 2))
+        grad[at["sigma"]] = per_node @ (strength * z)
     mass = share.sum(axis=0)
     if kind.careless:
         c = expit(p["c"])
-        grad.append(np.array([mass[-1] * (1 - c) - mass[:-1].sum() * c]))
+        grad[at["c"]] = mass[-1] * (1 - c) - mass[:-1].sum() * c
     if data.ties != "half":
         d = _tie_slopes(eta, p["tie"], data.ties)
-        grad.append(np.array([sum(float((n * d[k]).sum()) for k, n in made)]))
+        grad[at["tie"]] = sum(float((n * d[k]).sum()) for k, n in made)
     if K > 1:
-        by_type = mass[: K * len(strength)].reshape(K, -1).sum(axis=1)
-        w = np.exp(p["mass"] - p["mass"].max())
-        grad.append((by_type - by_type.sum() * w / w.sum())[:-1])
-    return -value, -np.concatenate(grad)
+        by_type = mass[: K * len(z) * len(y)].reshape(K, -1).sum(axis=1)
+        grad[at["mass"]] = (by_type - by_type.sum() * _masses(p))[:-1]
+    return -value, -grad
 
 
 def fit(
@@ -345,7 +483,7 @@ def fit(
     """
     if kind.position and not data.ordered:
         raise ValueError("the data do not say which response was shown first; position=False")
-    F, K = data.design.shape[1], kind.types
+    F, K, at = data.design.shape[1], kind.types, _layout(kind, data)
     rng = np.random.default_rng(seed)
     if start is None and kind != Kind():
         start = fit(data, Kind(), ridge=ridge)
@@ -358,7 +496,7 @@ def fit(
     firsts: list[tuple[Array, Array, tuple[float, float]]] = []
     if start is not None and start.kind == kind:
         firsts = [(start.rewards, start.masses, own[0])]
-    elif K == 1:
+    elif K == 1 or kind.proportional:
         table = np.zeros((1, F)) if start is None else start.rewards[:1]
         firsts = [(table, even, n) for n in noise + own]
     elif not (kind.strengths or kind.careless):
@@ -376,20 +514,26 @@ def fit(
             one = start.rewards[0]
             firsts.append((one + _split(data, one, K), even, own[0]))
     found, tables = [], _tables(data)
-    for table, mass, (spread, share) in firsts:
-        tail: list[float] = []
-        tail += [start.position if start is not None else 0.0] if kind.position else []
-        tail += [spread] if kind.strengths else []
-        tail += [float(np.log(share / (1 - share)))] if kind.careless else []
-        tail += [start.tie if start is not None else -1.0] if data.ties != "half" else []
-        tail += list(np.log(mass[:-1] / mass[-1])) if K > 1 else []
-        theta = np.concatenate([table.ravel(), tail])
-        bounds: list[tuple[float | None, float | None]] = [(None, None)] * (K * F)
-        bounds += [(-10, 10)] if kind.position else []
-        bounds += [(0.0, 3.0)] if kind.strengths else []
-        bounds += [(-12, 6)] if kind.careless else []
-        bounds += [(-8, 4)] if data.ties != "half" else []
-        bounds += [(-8, 8)] * (K - 1)
+    limits = {"b": (-10, 10), "spread": (0, 5), "sigma": (0, 3), "c": (-12, 6), "tie": (-8, 4)}
+    limits |= {"factor": (-4, 4), "mass": (-8, 8)}
+    bounds: list[tuple[float | None, float | None]] = [(None, None)] * at["mass"].stop
+    for name, (low, high) in limits.items():
+        bounds[at[name]] = [(low, high)] * (at[name].stop - at[name].start)
+    for table, mass, (sigma, share) in firsts:
+        theta = np.zeros(at["mass"].stop)
+        theta[at["r"]] = table[0] if kind.proportional else table.ravel()
+        if kind.proportional:
+            theta[at["factor"]] = np.linspace(0, -1.5, K)[1:]
+        theta[at["spread"]], theta[at["sigma"]] = 0.3, sigma
+        theta[at["c"]], theta[at["tie"]] = np.log(share / (1 - share)), -1.0
+        theta[at["mass"]] = np.log(mass[:-1] / mass[-1])
+        if start is not None:
+            theta[at["b"]], theta[at["tie"]] = start.position, start.tie
+            theta[at["effects"]] = start.effects
+            if start.kind.by_person:
+                theta[at["spread"]] = max(start.spread, 1e-2)
+            if start.kind == kind:
+                theta = start._theta.copy()
         found.append(
             minimize(
                 _objective,
@@ -406,19 +550,24 @@ def fit(
 
 
 def _fit_of(theta: Array, objective: float, data: Answers, kind: Kind, ridge: float) -> Fit:
-    p = _unpack(theta, kind, data.design.shape[1], data.ties)
-    mass = np.exp(p["mass"] - p["mass"].max())
+    p = _unpack(theta, kind, data)
+    mass = _masses(p)
     order = np.argsort(-mass, kind="stable")
     rewards = p["r"][order]
     total = objective + ridge / 2 * float((p["r"] ** 2).sum())
+    if data.prior:
+        lead = p["r"] @ data.met.T
+        total -= data.prior * float((log_expit(lead) + log_expit(-lead)).sum())
     return Fit(
         kind,
         rewards - rewards.mean(axis=1, keepdims=True) if _is_table(data) else rewards,
-        mass[order] / mass.sum(),
-        float(p["b"]),
-        float(p["sigma"]),
+        mass[order],
+        p["b"],
+        p["spread"],
+        p["sigma"],
         float(expit(p["c"])),
-        float(p["tie"]),
+        p["tie"],
+        p["effects"],
         float(total),
         data.items,
         objective,
@@ -445,7 +594,7 @@ def _split(data: Answers, reward: Array, types: int) -> Array:
 
 def score(model: Fit, data: Answers) -> float:
     """Log-likelihood a person of other people, for instance held out."""
-    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
+    p = _unpack(model._theta, model.kind, data)
     table, masses, *_ = _log_probability(p, data, model.kind)
     return float(responsibilities(table, masses)[1].mean())
 
@@ -456,7 +605,7 @@ def posterior(model: Fit, data: Answers) -> tuple[Array, Array]:
     Returns:
         Shapes (people, types), given that the person is not careless, and (people,).
     """
-    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
+    p = _unpack(model._theta, model.kind, data)
     table, masses, *_ = _log_probability(p, data, model.kind)
     share, _ = responsibilities(table, masses)
     coin = share[:, -1] if model.kind.careless else np.zeros(len(share))
@@ -469,20 +618,26 @@ def posterior(model: Fit, data: Answers) -> tuple[Array, Array]:
 def simulate(model: Fit, data: Answers, rng: np.random.Generator) -> Answers:
     """Other people with the same questions, who answer as the model says.
 
+    Strengths and positions are drawn from their laws, not from the points of the fit.
+
     With ties as half wins, ties come at their overall rate, as far as the margin allows.
     """
-    p = _unpack(model._theta, model.kind, data.design.shape[1], data.ties)
-    _, masses, eta, _, _ = _log_probability(p, data.take([0]), model.kind)
-    logs, _ = _outcomes(eta, p["tie"], data.ties)
-    law = np.exp(logs).transpose(1, 2, 0)  # (classes, shown pairs, outcomes)
-    if data.ties == "half":
-        tie = float(data.tie.sum() / data.labels)
-        tied = np.minimum(tie, 2 * np.minimum(law[..., 0], law[..., 1]))
-        law = np.stack([law[..., 0] - tied / 2, law[..., 1] - tied / 2, tied], axis=-1)
+    kind = model.kind
+    p = _unpack(model._theta, kind, data)
     n = (data.first + data.second + data.tie).tocoo()
-    label = rng.choice(len(masses), size=data.people, p=masses / masses.sum())
-    each = law[label[n.row], n.col]
-    each = np.clip(each, 0, None)
+    strength = np.exp(p["sigma"] * rng.standard_normal(data.people))
+    place = p["b"] + p["spread"] * rng.standard_normal(data.people)
+    taste = rng.choice(kind.types, size=data.people, p=_masses(p))
+    sure = rng.random(data.people) >= expit(p["c"])
+    margin = p["r"] @ data.design.T
+    eta = strength[n.row] * margin[taste[n.row], n.col] + place[n.row]
+    if data.common.shape[1]:
+        eta = eta + (data.common @ p["effects"])[n.col]
+    law = np.exp(_outcomes(np.where(sure[n.row], eta, 0.0), p["tie"], data.ties)[0])
+    if data.ties == "half":
+        tied = np.minimum(float(data.tie.sum() / data.labels), 2 * np.minimum(law[0], law[1]))
+        law = np.stack([law[0] - tied / 2, law[1] - tied / 2, tied])
+    each = np.clip(law.T, 0, None)
     drawn = rng.multinomial(
         np.rint(n.data).astype(np.int64), each / each.sum(axis=1, keepdims=True)
     )
@@ -528,6 +683,7 @@ def _pooled_finite(data: Answers) -> bool:
     w = np.zeros((F, F))
     np.add.at(w, (a, b), np.asarray(data.first.sum(axis=0)).ravel() + tied)
     np.add.at(w, (b, a), np.asarray(data.second.sum(axis=0)).ravel() + tied)
+    w += data.prior * (w + w.T > 0)
     return len(graph(w).comparable) == F
 
 
@@ -619,7 +775,7 @@ def position_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[f
     """
     from scipy.stats import norm
 
-    at = model.rewards.size  # its place among the parameters
+    at = _layout(model.kind, data)["b"].start
     H = _information(model, data)
     error = float(np.sqrt(np.linalg.pinv(H)[at, at]))
     z = norm.ppf((1 + level) / 2)
@@ -636,7 +792,7 @@ def careless_interval(model: Fit, data: Answers, level: float = 0.95) -> tuple[f
     """
     from scipy.stats import norm
 
-    at = model.rewards.size + model.kind.position + model.kind.strengths
+    at = _layout(model.kind, data)["c"].start
     error = float(np.sqrt(np.linalg.pinv(_information(model, data))[at, at]))
     odds, z = float(model._theta[at]), norm.ppf((1 + level) / 2)
     return float(expit(odds - z * error)), float(expit(odds + z * error))
@@ -663,8 +819,7 @@ class Diagnosis:
         steps: The tests, in the order in which they were made.
         model: The fit with what is needed and nothing else.
         fits: Fits of the ladder, by the name of the kind.
-        needed: Names among position, strengths, carelessness, reliability and types;
-            ``reliability`` where strengths and carelessness cannot be told apart.
+        needed: What :func:`named` says.
         level: Level of all tests together.
     """
 
@@ -675,75 +830,130 @@ class Diagnosis:
     level: float
 
 
+#: Differences that are tested, each at an equal part of the level.
+DIFFERENCES = 5
+
+
+def steps(
+    types: int = 1, position: bool = True, by_person: bool = False, tried: int = 2
+) -> list[tuple[str, Kind, Kind]]:
+    """The tests of :func:`diagnose`: what is tested, the smaller model and the larger.
+
+    Args:
+        types: Types in the models in which strengths and carelessness are tested.
+        position: Whether the order shown is known.
+        by_person: Whether positions differ between people in the models of the later tests.
+        tried: Types in the alternative to one taste.
+    """
+    noisy = Kind(position, True, True, 1, by_person)
+    free, rich = replace(noisy, types=tried), replace(noisy, types=types)
+    alone = Kind(position, True, True)
+    return [
+        *([("position", Kind(), Kind(True))] if position else []),
+        *([("position by person", alone, replace(alone, by_person=True))] if position else []),
+        ("types", noisy, free),
+        ("not multiples", replace(free, proportional=True), free),
+        ("strengths or carelessness", replace(rich, strengths=False, careless=False), rich),
+        ("strengths", replace(rich, strengths=False), rich),
+        ("carelessness", replace(rich, careless=False), rich),
+    ]
+
+
+def named(p: Mapping[str, float], level: float) -> tuple[str, ...]:
+    """Differences that the tests name.
+
+    Args:
+        p: p-values by what was tested; a test that was not made found nothing.
+        level: Of each test.
+
+    Returns:
+        Names among position, position by person, strengths, carelessness, reliability and
+        types; ``reliability`` where strengths and carelessness cannot be told apart.
+    """
+    found = {what for what, value in p.items() if value <= level + 1e-12}
+    out: list[str] = [what for what in ("position", "position by person") if what in found]
+    if "strengths or carelessness" in found:
+        out += [what for what in ("strengths", "carelessness") if what in found] or ["reliability"]
+    if {"types", "not multiples"} <= found:
+        out.append("types")
+    return tuple(out)
+
+
 def diagnose(
-    data: Answers, *, draws: int = 99, level: float = 0.05, seed: int = 0, types: int = 2
+    data: Answers,
+    *,
+    draws: int = 99,
+    level: float = 0.05,
+    seed: int = 0,
+    types: int = 2,
 ) -> Diagnosis:
     """Which of position, strengths, carelessness and types the data need.
 
-    Position is tested in the model of one taste. Types are tested in the model that already
-    has position, strengths and carelessness, so that none of these is taken for a taste.
-    Strengths and carelessness are tested together, then each given the other, in the model
-    with as many types as were found: for types, too, make people look unequally reliable.
+    Position is tested in the model of one taste; whether it differs between people, and types,
+    in the model that already has position, strengths and carelessness, so that none of these is
+    taken for a taste. Types must also be more than strengths of another law: the model in which
+    they are multiples of one taste must fail. Strengths and carelessness are tested together,
+    then each given the other, in the model with as many types as were found: for types, too,
+    make people look unequally reliable.
 
     Args:
         data: Counts.
         draws: Bootstrap samples of each test, at most; a test that will not reject ends early.
         level: Probability that anything is found where there is one taste and nothing else;
-            each of the four differences is tested at a quarter of it.
+            each of the five differences is tested at a fifth of it.
         seed: Seed.
         types: Number of types in the alternative.
 
     Raises:
         ValueError: a level that so few draws cannot reach.
     """
-    each = level / 4
-    if not 0 < level < 1 or draws + 1 < 1 / each:
-        raise ValueError(f"{draws} draws cannot reach the level {level}; {4 / level - 1:.0f} can")
-    P = data.ordered
-    steps: list[Step] = []
-    fits: dict[str, Fit] = {}
+    each = level / DIFFERENCES
+    if not 0 < level < 1 or (draws + 1) * each < 1 - 1e-9:
+        raise ValueError(
+            f"{draws} draws cannot reach the level {level}; {DIFFERENCES / level - 1:.0f} can"
+        )
+    tests: list[Step] = []
+    fits: dict[Kind, Fit] = {}
 
-    def both(smaller: Kind, larger: Kind, what: str) -> bool:
+    def differ(what: str, smaller: Kind, larger: Kind) -> bool:
         for kind in (smaller, larger):
-            if str(kind) not in fits:
-                fits[str(kind)] = fit(data, kind, start=fits.get(str(smaller)))
-        one, other = fits[str(smaller)], fits[str(larger)]
+            if kind not in fits:
+                fits[kind] = fit(data, kind, start=fits.get(smaller))
+        one, other = fits[smaller], fits[larger]
         if other.objective < one.objective:
             again = fit(data, larger, start=one)
-            fits[str(larger)] = other = again if again.objective > other.objective else other
-        step = ratio_test(
-            data, smaller, larger, what=what, draws=draws, seed=seed + len(steps), fits=(one, other)
+            fits[larger] = other = again if again.objective > other.objective else other
+        seed_here, pair = seed + len(tests), (one, other)
+        tests.append(
+            ratio_test(data, smaller, larger, what=what, draws=draws, seed=seed_here, fits=pair)
         )
-        steps.append(step)
-        return step.p <= each + 1e-12
+        return tests[-1].p <= each + 1e-12
 
-    needed = []
-    if P and both(Kind(), Kind(position=True), "position"):
-        needed.append("position")
-    noisy = Kind(P, True, True)
-    many = both(noisy, replace(noisy, types=types), "types")
-    K = types if many else 1
-    plain = Kind(P, types=K)
-    strong, coin, rich = Kind(P, True, False, K), Kind(P, False, True, K), Kind(P, True, True, K)
-    strengths = careless = False
-    if both(plain, rich, "strengths or carelessness"):
-        strengths = both(coin, rich, "strengths")
-        careless = both(strong, rich, "carelessness")
-        if strengths:
-            needed.append("strengths")
-        if careless:
-            needed.append("carelessness")
-        if not (strengths or careless):
-            needed.append("reliability")
-            better = max((strong, coin), key=lambda k: fits[str(k)].objective)
-            strengths, careless = better.strengths, better.careless
-    if many:
-        needed.append("types")
-    chosen = Kind("position" in needed, strengths, careless, K)
-    model = fits.get(str(chosen)) or fit(data, chosen)
-    return Diagnosis(tuple(steps), model, fits, tuple(needed), level)
-
-
-def classify(share: ArrayLike) -> Indices:
-    """Most probable type of each person, from :func:`posterior`."""
-    return np.asarray(np.asarray(share).argmax(axis=1), dtype=np.int64)
+    P = data.ordered
+    whole = {what: kinds for what, *kinds in steps(1, P, False, types)}
+    if P:
+        differ("position", *whole["position"])
+    who = P and differ("position by person", *whole["position by person"])
+    whole = {what: kinds for what, *kinds in steps(1, P, who, types)}
+    many = types > 1 and differ("types", *whole["types"])
+    many = many and differ("not multiples", *whole["not multiples"])
+    whole = {what: kinds for what, *kinds in steps(types if many else 1, P, who, types)}
+    if differ("strengths or carelessness", *whole["strengths or carelessness"]):
+        differ("strengths", *whole["strengths"])
+        differ("carelessness", *whole["carelessness"])
+    needed = named({step.what: step.p for step in tests}, each)
+    strong, coin = whole["carelessness"][0], whole["strengths"][0]
+    strengths, careless = "strengths" in needed, "carelessness" in needed
+    if "reliability" in needed:
+        better = max((strong, coin), key=lambda kind: fits[kind].objective)
+        strengths, careless = better.strengths, better.careless
+    chosen = Kind(
+        bool({"position", "position by person"} & set(needed)),
+        strengths,
+        careless,
+        types if many else 1,
+        who,
+    )
+    model = fits.get(chosen) or fit(data, chosen)
+    by_name = {str(kind): found for kind, found in fits.items()}
+    return Diagnosis(tuple(tests), model, by_name, needed, level)

@@ -7,8 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -91,12 +90,6 @@ def child_rankings() -> Rankings:
 def _csv(name: str) -> list[dict[str, str]]:
     text = (files("hetlib") / "data" / name).read_text("utf-8")
     return list(csv.DictReader(io.StringIO(text)))
-
-
-def mt_bench_path() -> Path:
-    """Where the packaged votes on chat models lie, as a file."""
-    with as_file(files("hetlib") / "data" / "mt_bench_votes.csv") as path:
-        return path
 
 
 def mt_bench(ties: str = "half") -> PeopleLabels:

@@ -7,6 +7,7 @@ way on each pair; people may be spread over the parts, so parts are kept by pers
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hetlib.checks import Array
-from hetlib.people.tables import parquet_reader
+from hetlib.core.tables import parquet_reader
 
 Counts = NDArray[np.int64]
 
@@ -213,7 +214,8 @@ def count_files(
 ) -> PairCounts:
     """Counts of several Parquet files, each a partition; by Dask's workers if a client is given.
 
-    A worker that is lost costs its partitions only: they are counted again elsewhere.
+    Counts are fetched and added as they come, so that a worker that is lost costs only the
+    partition that it was at, which is counted again elsewhere.
 
     Args:
         paths: The partitions.
@@ -224,8 +226,14 @@ def count_files(
     files = [str(path) for path in paths]
     if client is None:
         return total(count_file(path, people, items) for path in files)
+    as_completed = importlib.import_module("distributed").as_completed
     futures = client.map(count_file, files, people=people, items=items, pure=False, retries=3)
-    return total(client.gather(futures))
+    waiting = as_completed(futures, loop=client.loop, with_results=True)
+    del futures  # what was fetched is forgotten by the workers
+    held: list[PairCounts] = []
+    for _, counts in waiting:
+        held = [total([*held, counts])]
+    return total(held)
 
 
 def count_file(path: str, people: int, items: int) -> PairCounts:

@@ -1,20 +1,12 @@
-"""Reading a table of labels by known annotators: every row is used, counted, or refused.
+"""Labels by known annotators: what the audit works on, and which rewards they can estimate.
 
-Three shapes: comparisons (``annotator, first, second, choice``), rankings (``annotator, item,
-rank``) and ratings (``annotator, item, score``); CSV, JSON lines or Parquet.
+Tables are read by :func:`hetlib.core.tables.read_table`, like those of ``hetlib.read_labels``.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib
-import io
-import json
-import math
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +16,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from hetlib.checks import Array
-from hetlib.core.labels import TIE, Bits, Indices
-
-#: What a choice may be called when neither response won; compared without regard to case.
-TIES = ("tie", "tie (bothbad)", "both bad", "both good", "draw", "equal", "0.5", ".5")
-#: What stands where no answer was given.
-MISSING = ("", "na", "nan", "n/a", "none", "null", "skip", "skipped")
-#: Columns by shape of table, those needed, and those read if they are there.
-NEEDED = {
-    "comparisons": ("annotator", "first", "second", "choice"),
-    "rankings": ("annotator", "item", "rank"),
-    "ratings": ("annotator", "item", "score"),
-}
-OPTIONAL = ("prompt", "type", "weight", "occasion")
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something that was met in a table.
-
-    Attributes:
-        kind: What, in a few words.
-        rows: Numbers of the rows, from 1 for the first row below the head.
-        done: What was done about it.
-    """
-
-    kind: str
-    rows: tuple[int, ...]
-    done: str
-
-    def __str__(self) -> str:
-        shown = ", ".join(map(str, self.rows[:5])) + (", …" if len(self.rows) > 5 else "")
-        where = f" (row{'s' if len(self.rows) > 1 else ''} {shown})" if self.rows else ""
-        return f"{self.kind}{where}: {self.done}"
+from hetlib.core.labels import NOT_ANSWERED, TIE, Bits, Indices
+from hetlib.core.tables import MISSING, TIES, Row, read_table
+from hetlib.core.tables import Note as Note
 
 
 @dataclass(frozen=True)
@@ -78,6 +38,7 @@ class PeopleLabels:
         types: Name of each annotator's type, or empty.
         notes: What was met on reading.
         ordered: Whether first and second say what was shown first; not so for rankings.
+        features: Difference of each feature, first less second, shape (rows, features).
     """
 
     annotators: tuple[str, ...]
@@ -92,9 +53,15 @@ class PeopleLabels:
     types: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     ordered: bool = True
+    features: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __len__(self) -> int:
         return len(self.who)
+
+    def __repr__(self) -> str:
+        """Sizes; names of people stay in the table."""
+        people, items = len(self.annotators), len(self.items)
+        return f"{len(self)} labels, {people} annotators, {items} items"
 
     def wins(self) -> Array:
         """Weighted wins of i over j, a tie half each; shape (items, items)."""
@@ -113,7 +80,8 @@ class PeopleLabels:
     def take(self, rows: ArrayLike) -> PeopleLabels:
         """Some of the rows, by mask or number; names of annotators and items stay."""
         index = np.asarray(rows)
-        names = ("who", "first", "second", "votes", "weight", "prompt", "occasion")
+        names = ["who", "first", "second", "votes", "weight", "prompt", "occasion"]
+        names += ["features"] if self.features.size else []
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def only(self, items: Iterable[int]) -> PeopleLabels:
@@ -205,118 +173,6 @@ def graph(wins: ArrayLike) -> Graph:
     )
 
 
-def parquet_reader() -> Any:
-    """The module that reads Parquet.
-
-    Raises:
-        ImportError: pyarrow is not installed.
-    """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from error
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a file, by name of column."""
-    suffix = path.suffix.lower()
-    if suffix in (".parquet", ".pq"):
-        parquet = parquet_reader()
-        try:
-            return list(parquet.read_table(path).to_pylist())
-        except ValueError as error:  # pyarrow's ArrowInvalid is one
-            raise ValueError(f"{path.name} is no Parquet file: {error}") from None
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path.name} is not UTF-8: byte {error.start}; save it as UTF-8"
-        ) from None
-    if suffix in (".jsonl", ".ndjson"):
-        out = []
-        for n, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ValueError(f"{path.name}, line {n} is no JSON: {error.msg}") from None
-                if not isinstance(row, dict):
-                    raise ValueError(f"{path.name}, line {n}: an object is needed, not {line[:40]}")
-                out.append(row)
-        return out
-    if suffix not in (".csv", ".tsv", ".txt"):
-        raise ValueError(f"{path.name}: give .csv, .tsv, .jsonl or .parquet")
-    lines = list(csv.reader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ","))
-    if not lines:
-        raise ValueError(f"{path.name} is empty")
-    head = [name.strip() for name in lines[0]]
-    if twice := [name for name, k in Counter(head).items() if k > 1]:
-        raise ValueError(f"{path.name} has the column {twice[0]!r} twice")
-    out = []
-    for n, fields in enumerate(lines[1:], 1):
-        if not fields:
-            continue
-        if len(fields) != len(head):
-            raise ValueError(
-                f"{path.name}, row {n} has {len(fields)} fields; its head has {len(head)}"
-            )
-        out.append(dict(zip(head, fields, strict=True)))
-    return out
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(value).strip()
-
-
-def _number(value: Any) -> float:
-    try:
-        out = float(value)
-    except (TypeError, ValueError):
-        return math.nan
-    return out if math.isfinite(out) else math.nan
-
-
-class _Coder:
-    """Names in the order in which they come, as numbers."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, int] = {}
-
-    def __call__(self, name: str) -> int:
-        return self.names.setdefault(name, len(self.names))
-
-
-def _table(
-    source: str | Path | Iterable[Row], columns: Mapping[str, str] | None
-) -> tuple[str, list[dict[str, Any]]]:
-    """Kind of table, and its rows with our names of columns."""
-    rows = _rows(Path(source)) if isinstance(source, str | Path) else [dict(row) for row in source]
-    if not rows:
-        raise ValueError("the table has no rows")
-    names = dict(columns or {})
-    allowed = {*OPTIONAL, *(c for needed in NEEDED.values() for c in needed)}
-    if odd := sorted(set(names) - allowed):
-        raise ValueError(f"columns names {odd[0]!r}; it may name {', '.join(sorted(allowed))}")
-    present = dict.fromkeys(key for row in rows for key in row)
-    for ours, theirs in names.items():
-        if theirs not in present:
-            raise ValueError(f"columns[{ours!r}] is {theirs!r}; there are {', '.join(present)}")
-    back = {theirs: ours for ours, theirs in names.items()}
-    hidden = set(names) - set(back)  # a column of that name that another one replaces
-    rows = [{back.get(k, k): v for k, v in row.items() if k not in hidden} for row in rows]
-    present = dict.fromkeys(key for row in rows for key in row)
-    for kind, needed in NEEDED.items():
-        if set(needed) <= set(present):
-            return kind, rows
-    lacking = [c for c in NEEDED["comparisons"] if c not in present]
-    raise ValueError(
-        f"no column {', '.join(map(repr, lacking))}; there are {', '.join(sorted(present))}. "
-        "Name the columns in the parameter columns, as in {'annotator': 'judge'}"
-    )
-
-
 def read_labels(
     source: str | Path | Iterable[Row],
     columns: Mapping[str, str] | None = None,
@@ -327,6 +183,7 @@ def read_labels(
     ties: str = "half",
     repeats: str = "keep",
     bad: str = "refuse",
+    features: Mapping[str, Sequence[str]] | None = None,
 ) -> PeopleLabels:
     """Read comparisons, rankings or ratings by known annotators.
 
@@ -343,6 +200,8 @@ def read_labels(
         repeats: Rows equal in everything: ``"keep"`` as several occasions, or ``"once"``.
         bad: ``"refuse"`` the table at the first kind of row that cannot be read, or
             ``"skip"`` such rows and count them in the notes.
+        features: Columns with a feature of the first response and of the second, by its name,
+            such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.
 
     Returns:
         The labels, with a note on whatever was met.
@@ -353,164 +212,57 @@ def read_labels(
             annotator or response, a response against itself, a weight that is no positive
             number, an annotator of two types, an item twice in a ranking; or nothing left.
     """
-    for name, value, allowed in (
-        ("ties", ties, ("half", "drop")),
-        ("repeats", repeats, ("keep", "once")),
-        ("bad", bad, ("refuse", "skip")),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name} is {value!r}; it must be {' or '.join(map(repr, allowed))}")
-    kind, rows = _table(source, columns)
-    met: dict[str, list[int]] = defaultdict(list)
-    wrong: dict[str, list[int]] = defaultdict(list)
-    if kind != "comparisons":
-        rows = _pairs_of(kind, rows, wrong, met, bad)
     codes = {
+        **dict.fromkeys(MISSING, NOT_ANSWERED),
         **{c.casefold(): TIE for c in tie_codes},
         **{c.casefold(): 0 for c in first_codes},
         **{c.casefold(): 1 for c in second_codes},
     }
-    people, items, prompts, times = _Coder(), _Coder(), _Coder(), _Coder()
-    types: dict[int, str] = {}
-    seen: set[tuple[str, ...]] = set()
-    out: list[tuple[float, ...]] = []
-    hint: dict[str, str] = {}
 
-    def refuse(what: str, row: int, more: str = "") -> None:
-        wrong[what].append(row)
-        hint.setdefault(what, more)
+    def vote(a: str, b: str, chosen: str) -> int | None:
+        return int(chosen == b) if chosen in (a, b) else codes.get(chosen.casefold())
 
-    for place, row in enumerate(rows, 1):
-        n = int(row.get("_row", place))
-        who, a, b, c = (_text(row.get(k)) for k in NEEDED["comparisons"])
-        weight = 1.0
-        if "weight" in row:
-            weight = _number(row["weight"])
-        if not who:
-            refuse("no annotator", n)
-        elif not a or not b:
-            refuse("a response is missing", n)
-        elif a == b:
-            refuse("a response against itself", n)
-        elif not weight > 0:
-            refuse("a weight that is no positive number", n, repr(row.get("weight")))
-        else:
-            vote = 0 if c == a else 1 if c == b else codes.get(c.casefold())
-            if vote is None and c.casefold() in MISSING:
-                met["not answered"].append(n)
-                continue
-            if vote is None:
-                near = next((x for x in (a, b) if x.casefold() == c.casefold()), None)
-                more = f"{c!r} for {a!r} and {b!r}" + (
-                    f"; {near!r} in another case?" if near else ""
-                )
-                refuse("a choice that is neither response", n, more)
-                continue
-            if vote == TIE:
-                met["tie"].append(n)
-                if ties == "drop":
-                    continue
-            key = (who, a, b, c, *(_text(row.get(k)) for k in OPTIONAL))
-            if key in seen and kind == "comparisons":
-                met["exact repetition of an earlier row"].append(n)
-                if repeats == "once":
-                    continue
-            seen.add(key)
-            person = people(who)
-            if "type" in row:
-                name = _text(row["type"])
-                if types.setdefault(person, name) != name:
-                    refuse("an annotator of two types", n, f"{who!r}: {types[person]!r}, {name!r}")
-                    continue
-            prompt, time = prompts(_text(row.get("prompt"))), times(_text(row.get("occasion")))
-            out.append((person, items(a), items(b), vote, weight, prompt, time))
-    if wrong and bad == "refuse":
-        raise ValueError(
-            "; ".join(
-                f"{what} (row {', '.join(map(str, which[:5]))}"
-                + (f", {len(which)} in all" if len(which) > 5 else "")
-                + ")"
-                + (f": {hint[what]}" if hint.get(what) else "")
-                for what, which in wrong.items()
-            )
-            + ". Correct the rows, name the codes in first_codes and second_codes, or leave such "
-            "rows out with bad='skip'"
-        )
-    if not out:
+    found = read_table(
+        source,
+        columns,
+        vote,
+        ties=ties,
+        repeats=repeats,
+        bad=bad,
+        features=features,
+        remedy="name the codes in first_codes and second_codes",
+    )
+    rows = found.votes != NOT_ANSWERED
+    if not rows.any():
         raise ValueError("no row of the table holds a comparison of two different responses")
-    table = np.array(out, dtype=np.float64)
-    whole = table[:, [0, 1, 2, 3, 5, 6]].astype(np.int64).T
-    notes = [Note(what, tuple(which), "left out") for what, which in wrong.items()]
-    done = {
-        "tie": "half a win each" if ties == "half" else "left out",
-        "not answered": "left out",
-        "exact repetition of an earlier row": "kept as another occasion"
-        if repeats == "keep"
-        else "counted once",
-    }
-    notes += [Note(what, tuple(which), done.get(what, "said")) for what, which in met.items()]
-    folded = defaultdict(list)
-    for name in people.names:
-        folded[name.casefold()].append(name)
-    for same in folded.values():
-        if len(same) > 1:
-            notes.append(Note(f"annotators {' and '.join(same)}", (), "taken as different people"))
-    single = int((np.bincount(whole[0]) == 1).sum())
-    if single:
+    people, who = _seen(found.annotators, found.who[rows])
+    items, both = _seen(found.items, np.stack([found.first[rows], found.second[rows]], axis=1))
+    notes = list(found.notes)
+    if single := int((np.bincount(who) == 1).sum()):
         notes.append(Note(f"{single} annotators with one label", (), "they cannot be compared"))
+    kind = np.zeros(len(people), dtype=np.int64)
+    kind[who] = found.type[rows]
     return PeopleLabels(
-        tuple(people.names),
-        tuple(items.names),
-        whole[0],
-        whole[1],
-        whole[2],
-        whole[3].astype(np.int8),
-        table[:, 4],
-        whole[4],
-        whole[5],
-        tuple(types.get(k, "") for k in range(len(people.names))) if types else (),
+        people,
+        items,
+        who,
+        both[:, 0],
+        both[:, 1],
+        found.votes[rows],
+        found.weight[rows],
+        _seen(range(found.prompt.max() + 1), found.prompt[rows])[1],
+        _seen(range(found.occasion.max() + 1), found.occasion[rows])[1],
+        tuple(found.types[k] for k in kind) if found.types != ("",) else (),
         tuple(notes),
-        kind == "comparisons",
+        found.ordered,
+        found.features[rows],
     )
 
 
-def _pairs_of(
-    kind: str,
-    rows: Sequence[Row],
-    wrong: dict[str, list[int]],
-    met: dict[str, list[int]],
-    bad: str,
-) -> list[dict[str, Any]]:
-    """Rankings or ratings as comparisons; the better of two wins, equals tie."""
-    value = "rank" if kind == "rankings" else "score"
-    tasks: dict[tuple[str, ...], dict[str, tuple[float, int, Row]]] = defaultdict(dict)
-    for n, row in enumerate(rows, 1):
-        who, item, number = _text(row.get("annotator")), _text(row.get("item")), row.get(value)
-        if _text(number).casefold() in MISSING:
-            met["not answered"].append(n)
-        elif math.isnan(_number(number)):
-            wrong[f"a {value} that is no number"].append(n)
-        elif not who:
-            wrong["no annotator"].append(n)
-        elif not item:
-            wrong["a response is missing"].append(n)
-        else:
-            task = tasks[who, _text(row.get("prompt")), _text(row.get("occasion"))]
-            if item in task:
-                wrong["an item twice by one annotator on one occasion"].append(n)
-                continue
-            task[item] = (_number(number), n, row)
-    met[f"pairs read from {kind}, dependent given the person"] = []
-    out = []
-    for (who, prompt, occasion), task in tasks.items():
-        for a, b in combinations(sorted(task), 2):
-            x, y = task[a][0], task[b][0]
-            if kind == "ratings":
-                x, y = -x, -y
-            choice = "tie" if x == y else a if x < y else b
-            more = {k: task[a][2][k] for k in ("type", "weight") if k in task[a][2]}
-            pair = {"annotator": who, "first": a, "second": b, "choice": choice, "prompt": prompt}
-            out.append(pair | more | {"occasion": occasion, "_row": task[a][1]})
-    if not out and not (wrong and bad == "refuse"):
-        raise ValueError(f"no annotator gave a {value} to two items")
-    return out
+def _seen(names: Sequence[Any], codes: Indices) -> tuple[tuple[Any, ...], Indices]:
+    """Names that occur, in the order in which they do, and codes to them."""
+    distinct, at = np.unique(codes, return_index=True)
+    order = distinct[np.argsort(at)]
+    place = np.zeros(len(names), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return tuple(names[k] for k in order), place[codes]

@@ -3,5 +3,4 @@ from . import environment as environment
 from . import fits as fits
 from . import network as network
 from . import runs as runs
-from . import tables as tables
 from . import training as training

@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from hetlib import checks
 from hetlib.checks import Array
+from hetlib.core.labels import draw_counts
 from hetlib.core.newton import ConvergenceError
 from hetlib.core.policies import total_variation
 from hetlib.linked.moments import moments_from_counts
@@ -127,9 +128,8 @@ def draw_wins(
 ) -> Array:
     """Win counts of anonymous comparisons, shape (repeats, n, n)."""
     size, repeats = _sizes(size, repeats)
-    law = (_pair_law(environment, sampling) * environment.pairwise()).ravel()
-    n = environment.n
-    return rng.multinomial(size, law / law.sum(), repeats).reshape(-1, n, n).astype(float)
+    law = _pair_law(environment, sampling) * environment.pairwise()
+    return draw_counts(law, size, rng, (repeats,))
 
 
 def draw_linked(
@@ -141,10 +141,10 @@ def draw_linked(
 ) -> tuple[Array, Array]:
     """Pairs labelled twice by one person: i over j twice, and once each way (symmetric)."""
     size, repeats = _sizes(size, repeats)
-    J, n = environment.moments(), environment.n
+    J = environment.moments()
     law = np.stack([J.J1, J.J2]) * _pair_law(environment, sampling)
-    counts = rng.multinomial(size, law.ravel() / law.sum(), repeats).reshape(-1, 2, n, n)
-    both, mixed = counts[:, 0].astype(float), counts[:, 1].astype(float)
+    counts = draw_counts(law, size, rng, (repeats,))
+    both, mixed = counts[:, 0], counts[:, 1]
     return both, mixed + mixed.transpose(0, 2, 1)
 
 

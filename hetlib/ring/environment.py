@@ -24,8 +24,6 @@ from hetlib.core.policies import optimal_policy
 from hetlib.core.population import Population
 from hetlib.linked.corrected import Correction, corrected_reward
 from hetlib.linked.moments import JointMoments
-from hetlib.ring.tables import by_offset as by_offset
-from hetlib.ring.tables import one_dimensional as one_dimensional
 
 #: How a reward falls with the distance d, from 1 at d = 0, at a given rate.
 DECAYS: dict[str, Any] = {
@@ -247,8 +245,7 @@ class RingEnvironment:
     def _pairs(
         self, size: int, rng: np.random.Generator, sampling: ArrayLike | None
     ) -> tuple[Indices, Indices, Indices]:
-        if checks.whole("size", size) < 1:
-            raise ValueError(f"size is {size}; at least one comparison is needed")
+        size = checks.whole("size", size, 1)
         x = rng.integers(self.n, size=size)
         if sampling is None:
             pairs = rng.integers(self.n, size=(2, size))
@@ -276,8 +273,7 @@ class RingEnvironment:
         Returns:
             Comparisons with votes of shape (size, labels).
         """
-        if checks.whole("labels", labels) < 1:
-            raise ValueError(f"labels is {labels}; at least one label is needed")
+        labels = checks.whole("labels", labels, 1)
         x, d1, d2 = self._pairs(size, rng, sampling)
         people = self.centred()
         u = np.searchsorted(people.weights.cumsum()[:-1], rng.random(size), side="right")
@@ -296,3 +292,16 @@ class RingEnvironment:
         x, d1, d2 = self._pairs(size, rng, sampling)
         votes = self.centred().answer(np.arange(len(self.shifts))[:, None], d1, d2, rng)
         return RingComparisons(x, d1, d2, np.ascontiguousarray(votes.T), None, self.n)
+
+
+def by_offset(table: ArrayLike) -> Array:
+    """Entries by prompt and response rearranged by prompt and offset, shape (n, n).
+
+    Args:
+        table: Entry [x, y] belongs to response y of prompt x, shape (n, n).
+    """
+    values = checks.array("table", table, 2)
+    n = len(values)
+    if values.shape != (n, n):
+        raise ValueError(f"table must be square, not of shape {values.shape}")
+    return np.array([np.roll(row, n // 2 - x) for x, row in enumerate(values)])

@@ -22,6 +22,8 @@ from torch import Tensor
 from hetlib.checks import Array
 from hetlib.ring.environment import RingComparisons, RingEnvironment
 
+#: Streams of random numbers of a seed, beside those of its data, 0 and 1.
+JOINT, WEIGHTS = 2, 3
 #: Losses that a recipe can name.
 KINDS = ("dpo", "corrected", "agreement", "agreement as released", "integral")
 
@@ -59,7 +61,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Settings:
+class NetworkSettings:
     """How networks are trained; the defaults are those of the paper and its code.
 
     Attributes:
@@ -97,7 +99,9 @@ class Settings:
 class Batches:
     """Batches of one seed's data; a new order each pass, as in the released code."""
 
-    def __init__(self, environment: RingEnvironment, settings: Settings, seed: int, votes: bool):
+    def __init__(
+        self, environment: RingEnvironment, settings: NetworkSettings, seed: int, votes: bool
+    ):
         self.environment, self.settings, self.votes = environment, settings, votes
         self.rng = np.random.default_rng([seed, int(votes)])
         self.data = None if settings.size is None else self._draw(settings.size)
@@ -138,7 +142,7 @@ class Joint:
     """
 
     def __init__(self, n: int, types: int, seeds: Sequence[int], rate: float):
-        start = [np.random.default_rng([s, 2]).standard_normal((n * n, types)) for s in seeds]
+        start = [np.random.default_rng([s, JOINT]).standard_normal((n * n, types)) for s in seeds]
         self.rewards = torch.tensor(np.array(start), dtype=torch.float32, requires_grad=True)
         self.logits = torch.zeros(len(seeds), types, requires_grad=True)
         self.adam = torch.optim.Adam([self.rewards, self.logits], lr=rate, foreach=True)
@@ -178,7 +182,7 @@ def initial_weights(n: int, hidden: int, seeds: Sequence[int], recipes: int) -> 
     shapes += [(hidden, hidden, n), (hidden, 1, n)]
     columns: list[list[Array]] = [[] for _ in shapes]
     for seed in seeds:
-        rng = np.random.default_rng([seed, 3])
+        rng = np.random.default_rng([seed, WEIGHTS])
         for column, (fan_in, rows, width) in zip(columns, shapes, strict=True):
             column.append(rng.uniform(-1, 1, (rows, width)) / fan_in**0.5)  # as torch does
     stacked = [np.tile(np.array(column), (recipes, 1, 1)) for column in columns]

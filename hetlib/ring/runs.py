@@ -15,7 +15,7 @@ import numpy as np
 
 from hetlib.checks import Array
 from hetlib.ring.environment import RingEnvironment
-from hetlib.ring.network import Recipe, Settings
+from hetlib.ring.network import NetworkSettings, Recipe
 from hetlib.store import code_digest, device, load_result, save_result
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -47,11 +47,11 @@ _MORE = {
 }
 
 #: Recipes and settings by group.
-GROUPS: dict[str, tuple[dict[str, Recipe], Settings]] = {
-    "paper": (_CORE | _VARIANTS | _MORE, Settings(record=(100,))),
-    "long": (_CORE, Settings(steps=20_000, record=(1000, 2000, 5000, 10_000))),
-    "endless": (_CORE, Settings(size=None)),
-    "wide": (_CORE, Settings(size=None, hidden=100)),
+GROUPS: dict[str, tuple[dict[str, Recipe], NetworkSettings]] = {
+    "paper": (_CORE | _VARIANTS | _MORE, NetworkSettings(record=(100,))),
+    "long": (_CORE, NetworkSettings(steps=20_000, record=(1000, 2000, 5000, 10_000))),
+    "endless": (_CORE, NetworkSettings(size=None)),
+    "wide": (_CORE, NetworkSettings(size=None, hidden=100)),
 }
 
 

@@ -28,7 +28,7 @@ from hetlib.checks import Array
 from hetlib.consistent import losses
 from hetlib.linked.moments import variance_from_moments
 from hetlib.ring.environment import RingEnvironment
-from hetlib.ring.network import Batches, Joint, Recipe, Settings, initial_weights, logits
+from hetlib.ring.network import Batches, Joint, NetworkSettings, Recipe, initial_weights, logits
 from hetlib.store import writing
 
 
@@ -47,7 +47,7 @@ class NetworkTraining:
         environment: RingEnvironment,
         recipes: Sequence[Recipe],
         seeds: Sequence[int],
-        settings: Settings,
+        settings: NetworkSettings,
     ):
         if not recipes or not seeds:
             raise ValueError("recipes and seeds must not be empty")
@@ -226,7 +226,7 @@ def train_networks(
     environment: RingEnvironment,
     recipes: Sequence[Recipe],
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    settings: Settings | None = None,
+    settings: NetworkSettings | None = None,
     checkpoint: str | Path | None = None,
     every: int = 500,
 ) -> tuple[list[int], Array]:
@@ -248,7 +248,7 @@ def train_networks(
     Raises:
         ValueError: bad settings, or a checkpoint of others.
     """
-    run = NetworkTraining(environment, recipes, seeds, settings or Settings())
+    run = NetworkTraining(environment, recipes, seeds, settings or NetworkSettings())
     file = None if checkpoint is None else Path(checkpoint)
     if file is not None and file.exists():
         run.load(file)

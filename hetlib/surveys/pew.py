@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +154,35 @@ def study(
     ])  # fmt: skip
     moved = np.array([np.isfinite(d) and _moved(p) for p, d in zip(P, tv, strict=True)])
     return Study(read, questions, attempted, tv, top, moved, agree)
+
+
+def summary(paths: dict[str, Path]) -> list[str]:
+    """Which waves are missing, and the counts of three ways to read the others, a line each.
+
+    The ways are that of the released code; with empty answers dropped; and with questions
+    attempted that few people answered.
+
+    Args:
+        paths: Files by wave, as :func:`find_waves` gives them.
+
+    Raises:
+        ValueError: as for :func:`study`.
+    """
+    missing = ", ".join(wave for wave in WAVES if wave not in paths)
+    lines = [f"waves not in the folder: {missing or 'none'}"]
+    ways: dict[str, dict[str, Any]] = {
+        "as released": {},
+        "empty dropped": {"empty": "drop"},
+        "thin ones too": {"min_per_option": 0},
+    }
+    for name, given in ways.items():
+        found = study(paths, **given)
+        lines.append(
+            f"{name}: {len(found.questions)} questions, {found.attempted.sum()} attempted, "
+            f"{found.changed} change, first choice {np.isfinite(found.top).sum()} (at the closest "
+            f"{found.moved.sum()}), median {found.median:.3f}"
+        )
+    return lines
 
 
 def _moved(P: Array) -> bool:

@@ -175,6 +175,7 @@ def test_what_a_claim_asks_counts_and_its_words_do_not(tmp_path: Path) -> None:
     assert digest(rows.replace("tolerance: 0.1", "tolerance: 0.2")) != one
 
 
+@pytest.mark.slow
 def test_stale_names_what_changed() -> None:
     code = "from hetlib.borda import counts"
     chapter, stored = notebook(code), notebook(code)
@@ -214,6 +215,7 @@ def present() -> dict[str, dict[str, str]]:
     return {name: sources.digests(**what) for name, what in subjects().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_a_changed_statement_makes_stale_what_rests_on_it_alone(module: str) -> None:
     """A changed docstring or comment changes nothing."""
@@ -242,6 +244,7 @@ def test_closures_of_what_is_stored() -> None:
     assert "hetlib.llm.train.trainer" not in present()["03-borda"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

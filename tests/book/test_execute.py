@@ -16,25 +16,16 @@ from pathlib import Path
 
 import execute
 import nbformat
+import new
 import pytest
 import tidy
 from digests import provenance
 
 from hetlib import store
 
-CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-    format_version: 0.13
-kernelspec:
-  display_name: Python 3 (ipykernel)
-  language: python
-  name: python3
----
-
+CHAPTER = (
+    new.HEAD
+    + """
 # A chapter
 
 ```{{code-cell}} ipython3
@@ -47,6 +38,8 @@ number: int = 2
 {code}
 ```
 """
+)
+BEFORE = "what was stored before"
 
 
 class Book:
@@ -81,22 +74,24 @@ def printed(path: Path) -> list[str]:
     return [out.text for cell in cells if cell.cell_type == "code" for out in cell.outputs]
 
 
+@pytest.mark.slow
 def test_a_failing_chapter_is_named_and_the_others_are_stored(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = book.write("01-good", "print(number + 1)")
     bad = book.write("02-bad", "def half(x):\n    return x / 0\n\nhalf(number)")
-    bad.write_text("what was stored before")
+    bad.write_text(BEFORE)
     assert run(monkeypatch) == 1
     said = capsys.readouterr()
     assert "02-bad failed" in said.out
     assert "01-good" not in said.out
     assert "return x / 0" in said.out  # the line of the traceback
     assert "ZeroDivisionError" in said.out
-    assert bad.read_text() == "what was stored before"
+    assert bad.read_text() == BEFORE
     assert printed(good) == ["3\n"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_with_what_is_missing(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +115,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert not execute.is_fresh("01-first", first.parent, "quick")
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_no_byte(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     path = book.write("01-first", "print(number)\nnumber")
     assert run(monkeypatch) == 0
@@ -132,6 +128,7 @@ def trials(book: Book) -> list[Path]:
     return sorted((book.root / "_build" / "try").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 def test_each_trial_is_stored_under_its_parameters(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,8 +159,10 @@ def test_a_trial_is_never_stored_where_results_are(
     assert "name one .ipynb outside" in capsys.readouterr().err
 
 
-def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = book.write("01-first", "import time\ntime.sleep(1)\nprint(number)")
+@pytest.mark.slow
+def test_runs_and_trials_at_once_do_not_meet(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten rounds of a full run and a trial of one chapter, side by side."""
+    path = book.write("01-first", "import time\ntime.sleep(0.2)\nprint(number)")
     scratch: list[Path] = []
 
     def read(file: Path) -> nbformat.NotebookNode:
@@ -171,20 +170,22 @@ def test_a_run_and_a_trial_at_once_do_not_meet(book: Book, monkeypatch: pytest.M
         return tidy.read_notebook(file)
 
     monkeypatch.setattr(execute, "read_notebook", read)
-    both = [
-        threading.Thread(target=execute.run, args=("01-first", path, "quick", [], 0)),
-        threading.Thread(
-            target=execute.run,
-            args=("01-first", book.root / "t.ipynb", "quick", ["-p", "number", "9"], 1, True),
-        ),
-    ]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    assert (printed(path), printed(book.root / "t.ipynb")) == (["2\n"], ["9\n"])
-    assert len(set(scratch)) == 2  # a scratch file each
-    assert execute.is_fresh("01-first", path.parent, "quick")
+    for k in range(10):
+        path.unlink(missing_ok=True)
+        own = book.root / f"{k}.ipynb"
+        both = [
+            threading.Thread(target=execute.run, args=("01-first", path, "quick", [], 0)),
+            threading.Thread(
+                target=execute.run, args=("01-first", own, "quick", ["-p", "number", "9"], 1, True)
+            ),
+        ]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert (printed(path), printed(own)) == (["2\n"], ["9\n"])
+        assert execute.is_fresh("01-first", path.parent, "quick")
+    assert len({file for file in scratch if file != path}) == 2  # a scratch file each
 
 
 def test_one_process_stores_a_chapter_at_a_time(book: Book) -> None:
@@ -274,6 +275,7 @@ def test_a_notebook_that_is_not_whole_is_named_and_made_again(
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_edited_prose_is_copied_and_outputs_stay(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,17 +340,18 @@ def started(book: Book) -> subprocess.Popen[str]:
     raise AssertionError(process.communicate(timeout=10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_stopped_harms_nothing(
     number: signal.Signals, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By kill -9, which no process can answer, and by Ctrl-C."""
     path = book.write("01-first", WAITS)
-    path.write_text("what was stored before")
+    path.write_text(BEFORE)
     process = started(book)
     os.killpg(process.pid, number)
     said = process.communicate(timeout=180)[1]
-    assert path.read_text() == "what was stored before"
+    assert path.read_text() == BEFORE
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     if number == signal.SIGINT:
         assert process.returncode == 130
@@ -360,13 +363,14 @@ def test_a_run_that_is_stopped_harms_nothing(
     assert printed(path) == ["2\n"]
 
 
+@pytest.mark.slow
 def test_kernels_that_die_or_run_out_of_memory_are_named(
     book: Book, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed = book.write("01-killed", "import os\nos.kill(os.getpid(), 9)")
     full = book.write("02-full", "import numpy as np\nnp.ones(2**58)")
     for path in (killed, full):
-        path.write_text("what was stored before")
+        path.write_text(BEFORE)
     assert run(monkeypatch) == 1
     said = capsys.readouterr().out
     assert "01-killed failed" in said
@@ -374,9 +378,10 @@ def test_kernels_that_die_or_run_out_of_memory_are_named(
     assert "02-full failed" in said
     assert "MemoryError" in said
     for path in (killed, full):
-        assert path.read_text() == "what was stored before"
+        assert path.read_text() == BEFORE
 
 
+@pytest.mark.slow
 def test_build_may_lie_on_another_file_system(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """The finished notebook is written beside its place, wherever the scratch file lies."""
     path = book.write("01-first", "print(number)")
@@ -415,6 +420,7 @@ def test_a_notebook_that_cannot_be_stored_is_named(
     assert execute.sync_all(["01-first"]) == 1
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_says_nothing(book: Book) -> None:
     """Dates of long ago or of the future make nothing fresh and nothing stale."""
     path = book.write("01-first", "print(number)")

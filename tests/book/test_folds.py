@@ -158,3 +158,12 @@ def test_a_failure_shows_its_reason() -> None:
     page_ = Verdict(broken, "not reproduced", "does not hold")._html()
     assert "Fails: step (cosmetic). It holds for &lt;two&gt; types." in page_
     assert "Fails" not in Verdict(broken, "reproduced", "holds")._html()
+
+
+def test_a_comma_stays_with_its_formula() -> None:
+    pieces = [nodes.Text("a ("), nodes.math(text="x"), nodes.Text("), b "), nodes.math(text="y")]
+    document = page(nodes.paragraph("", "", *pieces, nodes.Text(" and c")))
+    folds.Together.run(folds.Together(document, startnode=document))
+    (box,) = [node for node in document.findall(nodes.inline) if node["classes"] == ["together"]]
+    assert box.astext() == "(x),"
+    assert box.parent.astext() == "a (x), b y and c"

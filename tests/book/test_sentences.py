@@ -78,6 +78,31 @@ def test_what_is_no_condition_is_refused(condition: object) -> None:
         holds(" ", True)
 
 
+@pytest.mark.parametrize("value", [np.float64(0.5), np.array([0.5]), 0.5, 3, np.int64(3), "a"])
+def test_numbers_are_glued_as_python_has_them(value: Any, glued: dict[str, Any]) -> None:
+    sentences.numbers(one=value)
+    assert type(glued["one"]) in (float, int, str)
+    assert glued["one"] == value
+
+
+@pytest.mark.parametrize("value", [None, [1], np.arange(2)])
+def test_what_is_no_number_is_not_glued(value: Any, glued: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"one is .*; a number or a text"):
+        sentences.numbers(one=value)
+    assert not glued
+
+
+def test_words_of_verdicts_are_glued(glued: dict[str, Any]) -> None:
+    from hetlib.book import claims
+
+    claims.check("prop-4-2", True)
+    claims.words()
+    assert glued["v_prop-4-2"] == "reproduced"
+    claims.check("prop-4-2", False)
+    claims.words()
+    assert glued["v_prop-4-2"] == "not reproduced"
+
+
 # ---- which parameters were changed ----
 
 HEAD = """import os
@@ -150,6 +175,31 @@ def test_other_values_are_refused_in_words(value: Any, rules: dict[str, Any], me
         settings.require("x", value, **rules)
 
 
+PEOPLE = [[1, 2.0], [3, 4]]
+
+
+@pytest.mark.parametrize("more", [{}, {"weights": [0, 1]}, {"reference": [0.1, 0.9], "types": 2}])
+def test_populations_pass(more: dict[str, Any]) -> None:
+    settings.require_people(PEOPLE, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"rewards": [[1, 200]]}, r"rewards\[0\]\[1\] is 200; it must be at most 100"),
+        ({"rewards": []}, "parameter rewards is .*0 entries"),
+        ({"types": 3}, "number of types in rewards is 2; it must be at least 3"),
+        ({"responses": 3}, "number of responses in rewards is 2; it must be at least 3"),
+        ({"weights": [1]}, r"parameter weights is \[1\]; it has 1 entries, 2 are allowed"),
+        ({"weights": [1, -1]}, r"weights\[1\] is -1; it must be at least 0"),
+        ({"reference": [1, 0]}, r"reference\[1\] is 0; it must be more than 0"),
+    ],
+)
+def test_what_is_no_population_is_refused(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings.require_people(**{"rewards": PEOPLE, **more})
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="kind is 'colour'; it must be one of number"):
         settings.require("x", 1, kind="colour")
@@ -159,7 +209,8 @@ def test_an_unknown_kind_is_refused() -> None:
 
 WORDS = re.compile(
     r"\b(larger|smaller|better|worse|more often|less often|never|always|in all|hurts|helps|beats|"
-    r"much the same|every one|none of|outperforms|the only|nearly all|most of)\b"
+    r"much the same|every one|none of|outperforms|the only|nearly all|most of|mostly|rarely|seldom|"
+    r"less than|almost always|most often|slower|faster|exceeds?|grows?|falls?|lower|higher)\b"
 )
 #: Parts of a chapter that report, describe other works or ask, and have no results of their own.
 APART = (

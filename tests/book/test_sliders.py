@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hetlib.book import sliders
 from hetlib.book.plots import COLOURS
 from hetlib.book.sliders import SliderFigure, slider_figure
 from hetlib.book.text import plain
@@ -114,6 +115,23 @@ def test_start_is_an_index_by_name() -> None:
     assert [s["start"] for s in make(start={"link": 1}).data["sliders"]] == [0, 1]
 
 
+@pytest.mark.parametrize(("kind", "x"), [("bars", RESPONSES), ("lines", [1, 2, 3, 4])])
+def test_without_a_fallback_the_first_frame_is_drawn(kind: str, x: list[Any]) -> None:
+    start = {"D": 2, "link": 1}
+    values = np.arange(3 * 2 * 4).reshape(3, 2, 4) / 100
+    made = make(kind=kind, x=x, fallback=None, start=start, ylabel="$_y")
+    fig = sliders._frame(made.data)
+    (ax,) = fig.axes
+    if kind == "bars":
+        drawn = [bar.get_height() for bar in ax.containers[0]]
+    else:
+        drawn = list(ax.lines[0].get_ydata())
+    assert np.allclose(drawn, values[2, 1])
+    assert ax.get_title() == "D: 0.3333; link: probit"
+    assert made.png.startswith(b"\x89PNG")
+    plt.close(fig)
+
+
 def test_the_fallback_is_closed() -> None:
     figure = plt.figure()
     make(fallback=figure)
@@ -166,6 +184,7 @@ def test_refusals_name_the_argument(changes: dict[str, Any], message: str) -> No
         make(**changes)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(HOSTILE.filter(str.strip), HOSTILE)
 @example("</script><img src=x onerror=alert(1)>", "\u202e$a_b$")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+import hetlib
 from hetlib.borda import counts
 from hetlib.core.link import LINKS
 from hetlib.core.population import Population
@@ -144,6 +145,7 @@ def test_plurality_counts_people() -> None:
 # ---- voting rules against another library, and at near ties ----
 
 
+@pytest.mark.slow
 def test_rules_agree_with_another_library() -> None:
     """pref_voting is the oracle; margins in whole parts of a million, so that ties are exact."""
     from pref_voting.c1_methods import copeland as copeland_rule
@@ -237,3 +239,21 @@ def test_a_maximal_lottery_keeps_its_guarantee(link: str) -> None:
         lottery = counts.maximal_lottery(people.pairwise())
         worst = max(worst, average.max() / (lottery @ average) / bound)
     assert 0.1 < worst <= 1 + 1e-6
+
+
+def test_shares_of_wins() -> None:
+    share = hetlib.pairwise_shares([[7, 3, 0], [1, 0, 2], [0, 2, 0]], prior=0.5)
+    assert np.allclose(share, [[0.5, 0.7, 0.5], [0.3, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    assert np.array_equal(share + share.T, np.ones((3, 3)))
+    hetlib.dpo_policy(share)
+    with pytest.raises(ValueError, match=r"wins\[0, 2\] and wins\[2, 0\] are 0"):
+        hetlib.pairwise_shares([[0, 3, 0], [1, 0, 2], [0, 2, 0]])
+    with pytest.raises(ValueError, match="prior"):
+        hetlib.pairwise_shares([[0, 3], [1, 0]], prior=-1)
+    assert np.array_equal(hetlib.pairwise_shares([[5, 3], [1, 7]]), [[0.5, 0.75], [0.25, 0.5]])
+    assert hetlib.pairwise_shares([[0, 0], [0, 0]], prior=1e300)[0, 1] == 0.5
+    for prior in (1.1e300, np.inf, np.nan):
+        with pytest.raises(ValueError, match="prior"):
+            hetlib.pairwise_shares([[0, 3], [1, 0]], prior=prior)
+    with pytest.raises(ValueError, match=r"wins\[0, 1\] is 2e\+300"):
+        hetlib.pairwise_shares([[0.0, 2e300], [1.0, 0.0]])

@@ -44,6 +44,7 @@ def check_witness(P: Array, change: sensitivity.RankingChange, support: float) -
     assert (P[j] - P[i]) @ q >= 1e-5 - 1e-11
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(populations(), st.sampled_from([0.0, 1e-5, 0.02]), st.sampled_from([0.0, 1e-5, 0.01]))
 def test_greedy_and_linear_programme_agree(P: Array, support: float, margin: float) -> None:
@@ -84,6 +85,7 @@ def test_nothing_closer_changes_the_ranking(P: Array) -> None:
         assert ((P[i] - P[j]) @ q.T >= -1e-9).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(populations(least=3))
 def test_without_margin_neighbours_decide(P: Array) -> None:

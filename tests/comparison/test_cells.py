@@ -65,6 +65,9 @@ def test_interval() -> None:
     assert (mean - half, mean + half) == pytest.approx(tuple(expected))
     with pytest.raises(ValueError, match="at least 2"):
         interval([1.0])
+    for values in ([1.0, np.nan], [np.inf, 1.0], [], [1.0, None], ["x", 1.0]):
+        with pytest.raises(ValueError, match="values"):
+            interval(values)  # type: ignore[arg-type]
 
 
 def test_collect() -> None:

@@ -1,4 +1,4 @@
-"""Chapter 14 follows the registry: a method from a file is in every table, figure and choice."""
+"""Chapter 14 follows the registry: methods of others are in every table, figure and choice."""
 
 from __future__ import annotations
 
@@ -53,21 +53,43 @@ print("\\n@" + json.dumps({"tables": tables, "figures": figures}))
 """
 
 
+#: A distribution with a module that registers a method, as pip would lay it out.
+INSTALLED = {
+    "acme_methods.py": """
+from hetlib.comparison.registry import Result, register
+
+
+@register("first", "first type only", form="typed", aim="biased", colour="#882255", mark="h")
+def first(labels):
+    wins = labels.typed[0] + 1.0
+    return Result(labels.policy((wins / (wins + wins.T)).mean(axis=1)), labels.size)
+""",
+    "acme_methods-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n",
+    "acme_methods-1.0.dist-info/entry_points.txt": "[hetlib.methods]\nacme = acme_methods\n",
+}
+MORE = ("median of types", "first type only")
+
+
 @pytest.mark.slow
-def test_a_method_from_a_file_is_everywhere(tmp_path: Path) -> None:
+def test_methods_from_a_file_and_from_a_package_are_everywhere(tmp_path: Path) -> None:
+    for name, content in INSTALLED.items():
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(content)
     given = {
         "profile": "quick",
         "methods": "params/example_method.py",
         "worlds": ["random"],
         "budgets": [400],
+        "types": 2,
+        "responses": 4,
         "robust_budget": 400,
         "workers": 0,
-        "folder": str(tmp_path),
+        "folder": str(tmp_path / "cells"),
     }
     run = subprocess.run(
         [sys.executable, "-c", RUN, json.dumps(given)],
         cwd=ROOT / "notebooks",
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tools'}"},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tools'}:{tmp_path / 'site'}"},
         capture_output=True,
         text=True,
         check=False,
@@ -77,9 +99,12 @@ def test_a_method_from_a_file_is_everywhere(tmp_path: Path) -> None:
     with_methods = [t for t in found["tables"] if "DPO" in t and "personalised" in t]
     assert len(with_methods) >= 3  # what there is, side by side, endless data
     for table in with_methods:
-        assert "median of types" in table
+        assert all(name in table for name in MORE)
     lines = [texts for texts in found["figures"] if "DPO" in texts]
     assert len(lines) == 2  # against the number of labels; when something is wrong
-    assert all("median of types" in texts for texts in lines)
+    assert all(name in texts for texts in lines for name in MORE)
     side = next(t for t in found["tables"] if "regret ×1000" in t)
-    assert next(r for r in side.splitlines() if r.startswith("median")).endswith(",–")
+    for name in MORE:
+        assert next(r for r in side.splitlines() if r.startswith(name)).endswith(",–")
+    cells = [p.name for p in (tmp_path / "cells").rglob("*.json")]
+    assert cells

@@ -48,6 +48,7 @@ def test_one_file_makes_a_method(mine: Path) -> None:
     assert 0 < result["median"]["regret"] != result["dpo"]["regret"]
 
 
+@pytest.mark.slow
 def test_a_new_method_computes_its_own_results_only(mine: Path, tmp_path: Path) -> None:
     asked: list[tuple[str, ...]] = []
 
@@ -79,6 +80,7 @@ def test_a_new_method_computes_its_own_results_only(mine: Path, tmp_path: Path) 
     assert changed[0]["median"] != after[0]["median"]
 
 
+@pytest.mark.slow
 def test_workers_know_it(mine: Path, tmp_path: Path) -> None:
     registry.load(mine)
     cells = [Cell("random", 900, seed, methods=("dpo", "median")) for seed in (0, 1)]

@@ -180,6 +180,7 @@ def test_tail_integral_is_the_same_in_both_libraries(types: int) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-300)
 
 
+@pytest.mark.slow
 def test_the_integral_optimum_needs_no_torch() -> None:
     code = f"""
 import sys

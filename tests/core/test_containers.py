@@ -1,13 +1,17 @@
+# mypy: disable-error-code="arg-type, no-untyped-call"
 """Labels of one person and labels one a type: what each container takes and who takes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.special import expit
 
 from hetlib.core.labels import NOT_ANSWERED, TIE, Comparisons, Linked, TypeLabels
@@ -26,6 +30,63 @@ PEOPLE = Population([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]], [0.3, 0.7])
 def test_a_vote_is_one_of_four_codes(container: Any, vote: float) -> None:
     with pytest.raises(ValueError, match=r"votes\[1, 0\] is .*; allowed are 1 \(y2 won\)"):
         container([0, 1], [1, 2], [[1], [vote]])
+
+
+#: What is no vote, no index and no type, whatever container it is in.
+ODD: list[Any] = [
+    *(
+        np.nan,
+        np.inf,
+        -np.inf,
+        -2,
+        0.5,
+        -0.5,
+        1e308,
+        2**70,
+        None,
+        pd.NA,
+        pd.NaT,
+        "1",
+        "x",
+        "",
+        b"1",
+    ),
+    *(1j, 1 + 1j, [], [1], {}, Fraction(1, 2), np.datetime64("2020"), object()),
+]
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "Comparisons votes": lambda v: Comparisons([0, 1], [1, 2], [[1], [v]]),
+    "TypeLabels votes": lambda v: TypeLabels([0, 1], [1, 2], [[1], [v]]),
+    "Linked votes": lambda v: Linked([[0, 1]], [[1, 2]], [[1, v]]),
+    "Comparisons y1": lambda v: Comparisons([0, v], [1, 2], [[1], [1]]),
+    "TypeLabels y2": lambda v: TypeLabels([0, 1], [1, v], [[1], [1]]),
+    "Linked y2": lambda v: Linked([[0, 1]], [[1, v]], [[1, 1]]),
+    "Comparisons types": lambda v: Comparisons([0, 1], [1, 2], [[1], [1]], [0, v]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_what_is_no_label_is_refused_by_name(place: str, odd: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{place.split()[1]}(\[|\b)"):
+        PLACES[place](odd)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("one", [True, np.int8(1), torch.tensor(1)], ids=repr)
+def test_a_one_is_a_one_whatever_its_type(place: str, one: Any) -> None:
+    assert repr(PLACES[place](one)) == repr(PLACES[place](1))
+
+
+def test_masked_entries_are_not_what_lies_beneath() -> None:
+    votes = np.ma.array([[1], [0]], mask=[[0], [1]])
+    for container in CONTAINERS:
+        with pytest.raises(ValueError, match="votes has masked entries, the first at 1"):
+            container([0, 1], [1, 2], votes)
+    with pytest.raises(ValueError, match="y1 has masked"):
+        Linked(np.ma.array([[0, 1]], mask=[[0, 1]]), [[1, 2]], [[1, 0]])
+    with pytest.raises(ValueError, match="rewards has masked"):
+        Population(np.ma.array([[0.0, 1.0]], mask=[[0, 1]]))
+    assert Comparisons([0, 1], [1, 2], np.ma.array([[1], [0]])).votes.tolist() == [[1], [0]]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

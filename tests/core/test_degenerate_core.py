@@ -18,10 +18,10 @@ TWO = Population([[1.0, 0.0]])
     ("arguments", "message"),
     [
         ({"size": 2.5}, "size is 2.5; it must be a whole number"),
-        ({"size": -1}, "size is -1; at least one"),
+        ({"size": -1}, "size is -1; it must be at least 1"),
         ({"size": np.nan}, "size is nan; it must be a whole number"),
-        ({"labels": 0}, "labels is 0; at least one label"),
-        ({"labels": -1}, "labels is -1; at least one label"),
+        ({"labels": 0}, "labels is 0; it must be at least 1"),
+        ({"labels": -1}, "labels is -1; it must be at least 1"),
         ({"labels": 1.5}, "labels is 1.5; it must be a whole number"),
     ],
 )

@@ -209,7 +209,7 @@ def test_newton_reports_failure() -> None:
         return -H * 1e3, np.full_like(H, -1e3) * np.tri(*H.shape), np.zeros_like(H)
 
     with pytest.raises(newton.ConvergenceError, match=r"gradient .* was asked for"):
-        newton.minimise_pairwise(falling, [0.5, 0.5], max_steps=3)
+        newton.minimise(falling, np.zeros(2), max_steps=3)
 
 
 def test_dpo_loss_derivatives() -> None:

@@ -137,7 +137,7 @@ SAMPLERS = ["sample", "sample_types", "sample_wins"]
 def test_samplers_refuse(sampler: str) -> None:
     draw = getattr(Population([[0.0, 1.0]]), sampler)
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="size is 0; at least one comparison is needed"):
+    with pytest.raises(ValueError, match="size is 0; it must be at least 1"):
         draw(0, rng)
     with pytest.raises(ValueError, match=r"sampling\[0\] is -1.0; every entry must be non-neg"):
         draw(5, rng, sampling=[-1.0, 2.0])

@@ -76,7 +76,9 @@ def test_columns_and_codes_of_ones_own() -> None:
     assert table.responses == ("2", "9", "10")  # numbers by their size
     assert table.annotators == ("1", "2")
     assert table.votes.tolist() == [0, 1, TIE]
-    with pytest.raises(ValueError, match=r"row 2 has the choice '='; allowed are 'L', 'R'"):
+    with pytest.raises(
+        ValueError, match=r"neither response \(row 3\): '=' for '10' and '2'.*codes= has 'L', 'R'"
+    ):
         read_labels(data, codes={"L": "first", "R": "second"}, **names)
     with pytest.raises(ValueError, match=r"codes\['L'\] is 'left'; allowed are 'first'"):
         read_labels(data, codes={"L": "left"}, **names)
@@ -90,10 +92,14 @@ def test_columns_and_codes_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({"choice": ["x", "x", "z", "tie", None, "w"]}, {}, "row 5 has the choice 'w'; allowed"),
-        ({"annotator": ["bo", "", "a", "a", "b", "c"]}, {}, "row 1 has nothing under 'annotator'"),
-        ({"second": ["x"] * 6}, {}, "row 0 compares 'x' with itself"),
-        ({}, {"first": "left"}, "no column 'left'; the table has 'annotator', 'first'"),
+        (
+            {"choice": ["x", "x", "z", "tie", None, "w"]},
+            {},
+            r"neither response \(row 6\): 'w' for 'x' and 'y'",
+        ),
+        ({"annotator": ["bo", "", "a", "a", "b", "c"]}, {}, r"no annotator \(row 2\)"),
+        ({"second": ["x"] * 6}, {}, r"a response against itself \(row 1, 3, 6\)"),
+        ({}, {"first": "left"}, "no column 'left' for first; there are annotator, first, second"),
         ({}, {"responses": ["x", "y"]}, "responses lacks 'z', which the table has"),
         ({}, {"responses": ["x", "x", "y", "z"]}, "responses has a name twice"),
         ({"first": ["x"]}, {}, "columns differ in length"),
@@ -107,10 +113,10 @@ def test_errors_name_the_row(change: Any, arguments: Any, message: str) -> None:
 
 def test_bad_files(tmp_path: Path) -> None:
     for name, content, message in (
-        ("a.xls", "", "a.xls ends in '.xls'; files end in .csv"),
-        ("a.csv", "annotator,first,second,choice\n1,x,y\n", "row 0 has another number"),
-        ("a.jsonl", '{"first": 1}\nnonsense\n', "line 2, is no JSON"),
-        ("b.jsonl", "3\n", "row 0 is int"),
+        ("a.xls", "", "a.xls ends in .xls; give .csv"),
+        ("a.csv", "annotator,first,second,choice\n1,x,y\n", "row 1 has 3 fields; its head has 4"),
+        ("a.jsonl", '{"first": 1}\nnonsense\n', "line 2 is no JSON"),
+        ("b.jsonl", "3\n", "line 1: an object is needed, not 3"),
     ):
         (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=message):
@@ -162,12 +168,341 @@ def test_the_table_of_a_population_gives_its_containers_back() -> None:
         assert np.allclose(J[off], K[off]), name
 
 
-def test_shares_of_wins() -> None:
-    share = hetlib.pairwise_shares([[7, 3, 0], [1, 0, 2], [0, 2, 0]], prior=0.5)
-    assert np.allclose(share, [[0.5, 0.7, 0.5], [0.3, 0.5, 0.5], [0.5, 0.5, 0.5]])
-    assert np.array_equal(share + share.T, np.ones((3, 3)))
-    hetlib.dpo_policy(share)
-    with pytest.raises(ValueError, match=r"wins\[0, 2\] and wins\[2, 0\] are 0"):
-        hetlib.pairwise_shares([[0, 3, 0], [1, 0, 2], [0, 2, 0]])
-    with pytest.raises(ValueError, match="prior"):
-        hetlib.pairwise_shares([[0, 3], [1, 0]], prior=-1)
+# ---- tables as people have them ----
+
+HEAD = "annotator,first,second,choice"
+BODY = ["ann,x,y,x", "ann,y,x,x", "bo,x,y,y"]
+#: What these three rows say.
+THREE = [[0, 2], [1, 0]]
+
+
+def csv(*lines: str, end: str = "\n") -> bytes:
+    return (end.join(lines) + end).encode()
+
+
+def lines(*rows: str) -> bytes:
+    return csv(*(json.dumps(dict(zip(HEAD.split(","), r.split(","), strict=True))) for r in rows))
+
+
+#: The same three labels in other files: name, content.
+SAME: dict[str, tuple[str, bytes]] = {
+    "Windows line ends": ("a.csv", csv(HEAD, *BODY, end="\r\n")),
+    "old Macintosh line ends": ("a.csv", csv(HEAD, *BODY, end="\r")),
+    "no line end at the end": ("a.csv", csv(HEAD, *BODY)[:-1]),
+    "byte order mark": ("a.csv", b"\xef\xbb\xbf" + csv(HEAD, *BODY)),
+    "blank lines": ("a.csv", csv("", HEAD, "", BODY[0], ",,,", *BODY[1:], "", " ")),
+    "spaces": (
+        "a.csv",
+        csv(" annotator , first,second ,choice", *(f" {b.replace(',', ' , ')} " for b in BODY)),
+    ),
+    "quoted": ("a.csv", csv(*('"' + b.replace(",", '","') + '"' for b in (HEAD, *BODY)))),
+    "more columns": ("a.csv", csv("id," + HEAD + ",note", *(f"7,{b},\u2028" for b in BODY))),
+    "another order": (
+        "a.csv",
+        csv("choice,second,first,annotator", *(",".join(b.split(",")[::-1]) for b in BODY)),
+    ),
+    "capital ending": ("A.CSV", csv(HEAD, *BODY)),
+    "tabs": ("a.tsv", csv(*(b.replace(",", "\t") for b in (HEAD, *BODY)))),
+    "text": ("a.txt", csv(HEAD, *BODY)),
+    "packed": ("a.csv.gz", gzip.compress(csv(HEAD, *BODY))),
+    "JSON lines": ("a.jsonl", lines(*BODY)),
+    "JSON lines of Windows": ("a.ndjson", b"\xef\xbb\xbf" + lines(*BODY).replace(b"\n", b"\r\n")),
+    "one JSON list": ("a.jsonl", b"[" + b",".join(lines(*BODY).splitlines()) + b"]"),
+    "packed JSON": ("a.jsonl.gz", gzip.compress(lines(*BODY))),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_same_labels_in_other_files(case: str, tmp_path: Path) -> None:
+    name, content = SAME[case]
+    (tmp_path / name).write_bytes(content)
+    table = read_labels(tmp_path / name)
+    assert table.wins().tolist() == THREE
+    assert (table.annotators, table.responses) == (("ann", "bo"), ("x", "y"))
+
+
+#: Files that are refused: name, content, message.
+SPOILT: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("a.csv", b"", "a.csv is empty"),
+    "blank": ("a.csv", b"\r\n \n", "a.csv is empty"),
+    "only a mark": ("a.csv", b"\xef\xbb\xbf", "a.csv is empty"),
+    "only a head": ("a.csv", csv(HEAD), "no rows"),
+    "no head": ("a.csv", csv("ann,x,y,z", *BODY), "no column 'annotator'.*there are ann, x, y"),
+    "semicolons": (
+        "a.csv",
+        csv(*(b.replace(",", ";") for b in (HEAD, *BODY))),
+        "semicolons, not commas",
+    ),
+    "tabs in CSV": (
+        "a.csv",
+        csv(*(b.replace(",", "\t") for b in (HEAD, *BODY))),
+        "tabs, not commas",
+    ),
+    "bars": ("a.csv", csv(*(b.replace(",", "|") for b in (HEAD, *BODY))), "bars, not commas"),
+    "commas in TSV": ("a.tsv", csv(HEAD, *BODY), "commas, not tabs"),
+    "UTF-16": ("a.csv", csv(HEAD, *BODY).decode().encode("utf-16"), "UTF-16.*save it as UTF-8"),
+    "UTF-16 without a mark": ("a.csv", csv(HEAD, *BODY).decode().encode("utf-16-le"), "zero bytes"),
+    "Latin-1": ("a.csv", csv(HEAD, "é,x,y,x").decode().encode("latin-1"), "not UTF-8: byte 30"),
+    "short row": ("a.csv", csv(HEAD, BODY[0], "bo,x,y"), "row 2 has 3 fields; its head has 4"),
+    "long row": ("a.csv", csv(HEAD, "bo,x,y,x,"), "row 1 has 5 fields"),
+    "cut off": ("a.csv", csv(HEAD, *BODY)[:-4], "row 3 has 3 fields"),
+    "open quote": ("a.csv", csv(HEAD, *BODY, '"ann,x,y,x'), "is a quote open"),
+    "column twice": ("a.csv", csv(HEAD + ",first", "ann,x,y,x,x"), "the column 'first' twice"),
+    "header again": ("a.csv", csv(HEAD, *BODY, HEAD), r"neither response \(row 4\): 'choice'"),
+    "zeros": ("a.csv", b"\0" * 99, "zero bytes"),
+    "no archive": ("a.csv.gz", csv(HEAD, *BODY), "cannot be unpacked"),
+    "half an archive": ("a.csv.gz", gzip.compress(csv(HEAD, *BODY))[:-9], "cannot be unpacked"),
+    "no Parquet": ("a.parquet", csv(HEAD, *BODY), "is no Parquet file"),
+    "empty Parquet": ("a.parquet", b"", "is no Parquet file"),
+    "packed Parquet": ("a.parquet.gz", b"", "ends in .parquet"),
+    "a workbook": ("a.xlsx", b"PK", "ends in .xlsx; give .csv"),
+    "no ending": ("labels", csv(HEAD, *BODY), "ends in nothing"),
+    "half a line": ("a.jsonl", lines(*BODY)[:-9], "line 3 is no JSON"),
+    "a number": ("a.jsonl", lines(*BODY) + b"3\n", "line 4: an object is needed"),
+    "a key twice": ("a.jsonl", b'{"first": "x", "first": "y"}', "line 1 .*'first' is given twice"),
+    "nested": (
+        "a.jsonl",
+        b'{"annotator":"a","first":["x"],"second":"y","choice":"y"}',
+        r"no text \(row 1\): an entry is list",
+    ),
+    "deep": ("a.jsonl", b"[" * 100_000, "line 1 is no JSON"),
+    "other keys": (
+        "a.jsonl",
+        b'{"a": 1}',
+        "no column 'annotator', 'first', 'second', 'choice'; there are a",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_spoilt_files_are_named(case: str, tmp_path: Path) -> None:
+    name, content, message = SPOILT[case]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_labels(tmp_path / name)
+
+
+def label(annotator: Any = "p", first: Any = "A", second: Any = "B", choice: Any = "A") -> Any:
+    return {"annotator": annotator, "first": first, "second": second, "choice": choice}
+
+
+#: Choices as tables have them, with the vote that each is for A (first) against B.
+WORDS = {
+    **{"A": 0, " A ": 0, "B": 1, "": NOT_ANSWERED, "skip": NOT_ANSWERED, "NA": NOT_ANSWERED},
+    **{"tie": TIE, "Tie": TIE, "both bad": TIE, "draw": TIE, "0.5": TIE, "tie (bothbad)": TIE},
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_choice_in_a_word(word: str) -> None:
+    table = read_labels([label(choice=word), label()])
+    assert table.votes.tolist() == [WORDS[word], 0]
+    noted = {note.kind: note.rows for note in table.notes}
+    assert noted.get("tie") == ((1,) if WORDS[word] == TIE else None)
+    assert noted.get("not answered") == ((1,) if WORDS[word] == NOT_ANSWERED else None)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT])
+def test_nothing_in_any_form_is_a_skip(missing: Any) -> None:
+    assert read_labels([label(choice=missing), label()]).votes[0] == NOT_ANSWERED
+    for place in ("annotator", "first", "second"):
+        with pytest.raises(ValueError, match=r"no annotator|a response is missing"):
+            read_labels([label(), label() | {place: missing}])
+
+
+@pytest.mark.parametrize(
+    "name", ["None", "NA", "null", "nan", "tie", "skip", "0.5", "1", "-1", "é"]
+)
+def test_a_response_may_be_called_anything(name: str) -> None:
+    """A name that is a response of the row is no word for a tie or a skip there."""
+    table = read_labels([label(first=name, choice=name), label(second=name, choice=name)])
+    assert table.votes.tolist() == [0, 1]
+    assert name in table.responses
+
+
+BAD_CHOICES = [
+    "Z",
+    "b",
+    "a",
+    "model_a",
+    "left",
+    "1",
+    "0",
+    "-1",
+    "2",
+    "first",
+    "A;B",
+    "AB",
+    "true",
+    3,
+]
+
+
+@pytest.mark.parametrize("choice", BAD_CHOICES)
+def test_other_choices_are_refused_with_the_row(choice: Any) -> None:
+    with pytest.raises(
+        ValueError, match=rf"neither response \(row 2\): '{choice}' for 'A' and 'B'"
+    ):
+        read_labels([label(), label(choice=choice)])
+    kept = read_labels([label(), label(choice=choice)], bad="skip")
+    assert len(kept) == 1
+    assert kept.notes[0].rows == (2,)
+
+
+@pytest.mark.parametrize(
+    ("codes", "choices"),
+    [
+        ({1: "first", 2: "second"}, [1, 2, 2]),
+        ({1: "first", -1: "second", 0: "tie"}, ["1", -1, -1.0]),
+        ({"model_a": "first", "model_b": "second"}, ["model_a", "model_b", "model_b "]),
+        ({True: "first", False: "second"}, [True, False, False]),
+        ({"B": "first", "A": "second"}, ["B", "A", "A"]),  # codes, not names
+    ],
+)
+def test_codes_of_all_sorts(codes: Any, choices: list[Any]) -> None:
+    table = read_labels([label(choice=c) for c in choices], codes=codes)
+    assert table.votes.tolist() == [0, 1, 1]
+    with pytest.raises(ValueError, match=r"\(row 1\): 'C' for"):
+        read_labels([label(choice="C")], codes=codes)
+
+
+MESSY = [
+    label("a1"),
+    label("a1"),
+    label("a1", second="A"),
+    label("a2", choice="tie"),
+    label("a2", "B", "A", "both bad"),
+    label("a2", "B", "C", ""),
+    label("a3", "A", "C", 0.5),
+    label("a3", "C", "A", "model_a"),
+    label("a3", "B", "A", "left"),
+    label("a4", "D", "A", "D"),
+    label("a4", "D", "B", "D"),
+    label("a5", "E", "F", "E"),
+    label("a5", "F", "E", "F"),
+    label("", choice="B"),
+    label("a6", choice="Z"),
+    label("A1", "B", "A", "b"),
+    label("a8", "", "B", "B"),
+]
+
+
+def test_rows_as_people_have_them() -> None:
+    with pytest.raises(
+        ValueError, match=r"itself \(row 3\).*row 8, 9, 15, 16.*annotator \(row 14\)"
+    ):
+        read_labels(MESSY)
+    table = read_labels(MESSY, bad="skip")
+    found = {note.kind: note.rows for note in table.notes}
+    assert found["a response against itself"] == (3,)
+    assert found["a choice that is neither response"] == (8, 9, 15, 16)
+    assert found["no annotator"] == (14,)
+    assert found["a response is missing"] == (17,)
+    assert found["exact repetition of an earlier row"] == (2,)
+    assert found["tie"] == (4, 5, 7)
+    assert len(read_labels(MESSY, bad="skip", repeats="once")) == len(table) - 1
+    assert len(read_labels(MESSY, bad="skip", ties="drop")) == len(table) - 3
+    with pytest.raises(
+        ValueError, match=r"responses \[4, 5\] were compared with none of the others"
+    ):
+        hetlib.bradley_terry(table.wins())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a1", "A1"), ("ß", "SS"), ("é", "e\u0301"), ("ﬁ", "fi"), ("x", "X")]
+)
+def test_names_that_look_alike_are_told(one: str, other: str) -> None:
+    table = read_labels([label(one), label(other), label("z", one, other, one)])
+    assert len(table.annotators) == 3
+    told = [str(note) for note in table.notes]
+    assert f"annotators {one} and {other}: taken as different" in told
+    assert f"responses {one} and {other}: taken as different" in told
+
+
+@pytest.mark.parametrize("option", ["ties", "repeats", "bad"])
+@pytest.mark.parametrize("value", ["x", None, 1, ""])
+def test_options_are_named(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {value!r}; it must be"):
+        read_labels([label()], **{option: value})
+
+
+SOURCES: dict[str, tuple[Any, str]] = {
+    "a number": (5, "source is int"),
+    "nothing": (None, "source is NoneType"),
+    "no file": ("nowhere.csv", "there is no such file"),
+    "no rows": ([], "no rows"),
+    "lists": ([["p", "A", "B", "A"]], "row 1 is list"),
+    "ragged": (
+        {"annotator": ["p"], "first": [], "second": ["B"], "choice": ["A"]},
+        "differ in length",
+    ),
+    "scalars": (label(), "column 'annotator' is str"),
+    "column twice": (
+        pd.DataFrame([["p", "A", "B", "A", "C"]], columns=[*HEAD.split(","), "first"]),
+        "'first' twice",
+    ),
+    "swapped column": ([label() | {"first": {"x": 1}}], r"no text \(row 1\): an entry is dict"),
+}
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_sources_that_are_none(case: str) -> None:
+    source, message = SOURCES[case]
+    with pytest.raises(ValueError, match=message):
+        read_labels(source)
+
+
+def test_columns_named_for_each_other_and_missing_ones() -> None:
+    swapped = read_labels([label(choice="B")], first="second", second="first")
+    assert swapped.votes.tolist() == [0]
+    with pytest.raises(ValueError, match="no column 'type' for type"):
+        read_labels([label()], group="type")
+    with pytest.raises(ValueError, match="'first' is named for two things"):
+        read_labels([label()], second="first")
+    with pytest.raises(ValueError, match=r"no type \(row 2\)"):
+        read_labels([label() | {"g": "x"}, label() | {"g": ""}], group="g")
+    with pytest.raises(ValueError, match=r"an annotator of two types \(row 2\): 'p': 'x', 'y'"):
+        read_labels([label() | {"g": "x"}, label() | {"g": "y"}], group="g")
+
+
+def test_names_of_people_are_not_shown_unasked() -> None:
+    """Neither where a table is displayed, nor in what a container shows."""
+    from hetlib.people.tables import read_labels as read_people
+
+    rows = [label("Ann Smith"), label("Bo Jones"), label("Bo Jones", choice="B")]
+    table = read_labels(rows)
+    shown = [repr(table), str(table.linked()), str(table.comparisons()), str(table.describe())]
+    shown += [repr(read_people(rows)), *map(str, table.notes)]
+    assert not [text for text in shown if "Smith" in text or "Jones" in text]
+    assert repr(table) == "3 labels, 2 annotators, 2 responses"
+    assert table.annotators == ("Ann Smith", "Bo Jones")  # asked for
+
+
+def test_one_row_and_many_names() -> None:
+    one = read_labels([label()])
+    assert one.wins().tolist() == [[0, 1], [0, 0]]
+    assert len(one.comparisons()) == 1
+    long = "9" * 5000  # more digits than a whole number is read from
+    assert long in read_labels([label(first=long, choice=long)]).responses
+    assert (
+        read_labels([label(first=1e300, choice=1e300), label(first=2**70, choice=2**70)])
+        .wins()
+        .sum()
+        == 2
+    )
+
+
+def test_rankings_and_ratings() -> None:
+    ranks = [{"annotator": "p", "item": i, "rank": k} for k, i in enumerate("BAC", 1)]
+    assert read_labels(ranks).wins().tolist() == [[0, 0, 1], [1, 0, 1], [0, 0, 0]]
+    scores = [
+        {"annotator": "p", "item": i, "score": s} for i, s in zip("ABC", (1, 5, 1), strict=True)
+    ]
+    assert read_labels(scores).wins().tolist() == [[0, 0, 0.5], [1, 0, 1], [0.5, 0, 0]]
+    for change, message in (
+        ({"rank": "first"}, r"a rank that is no number \(row 1\)"),
+        ({"rank": float("inf")}, "no number"), ({"item": ""}, "missing"),
+        ({"annotator": None}, "no annotator"), ({"item": "A"}, "an item twice"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            read_labels([ranks[0] | change, *ranks[1:]])

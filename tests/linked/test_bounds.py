@@ -40,6 +40,7 @@ def moments_of(differences: Array, weights: Array, labels: int) -> Array:
     return weights @ expit(differences)[:, None] ** np.arange(1, labels + 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(pairs())
 def test_truth_inside_shrinking_and_witnesses(case: tuple[float, Array, Array]) -> None:

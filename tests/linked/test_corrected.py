@@ -16,7 +16,7 @@ from hetlib.borda.optima import dpo_reward
 from hetlib.checks import Array
 from hetlib.consistent import losses
 from hetlib.linked.corrected import Correction, corrected_optima, corrected_reward, detached_reward
-from hetlib.linked.moments import exact_moments, variance_from_moments
+from hetlib.linked.moments import JointMoments, exact_moments, variance_from_moments
 
 rng = np.random.default_rng(0)
 PEOPLE = Population(rng.normal(size=(3, 4)), [0.5, 0.3, 0.2])
@@ -92,19 +92,33 @@ def test_optimum_against_another_solver(form: str) -> None:
     assert best.loss == pytest.approx(found.fun, abs=1e-10)
 
 
-def test_detached_fixed_point_has_no_gradient_with_v_held() -> None:
-    reward = detached_reward(P, 1.5, MOMENTS.choice_variance, D)
+def gradient_with_v_held(
+    reward: Array, P: Array, moments: JointMoments, alpha: float, D: Array
+) -> float:
     s = torch.tensor(reward, requires_grad=True)
     h = s[:, None] - s[None, :]
-    J1, J2 = torch.tensor(MOMENTS.J1), torch.tensor(MOMENTS.J2)
+    J1, J2 = torch.tensor(moments.J1), torch.tensor(moments.J2)
     held = variance_from_moments(J1, J2, h).detach()
     flat = torch.sigmoid(h) * torch.sigmoid(-h)
-    p = torch.sigmoid(h) + 0.75 * flat * (1 - 2 * torch.sigmoid(h)) * held
+    p = torch.sigmoid(h) + alpha / 2 * flat * (1 - 2 * torch.sigmoid(h)) * held
     total = -(torch.tensor(np.outer(D, D) * P) * torch.log(p)).sum()
     (gradient,) = torch.autograd.grad(total, s)
-    assert float(abs(gradient).max()) < 1e-9
+    return float(abs(gradient).max())
+
+
+def test_detached_fixed_point_has_no_gradient_with_v_held() -> None:
+    reward = detached_reward(P, 1.5, MOMENTS.choice_variance, D)
+    assert gradient_with_v_held(reward, P, MOMENTS, 1.5, D) < 1e-9
     attached = corrected_reward(P, Correction(1.5, **FORMS["attached"]), D)
     assert abs(reward - attached).max() > 1e-5  # close, but another optimum
+
+
+def test_detached_fixed_point_at_wide_margins() -> None:
+    people = Population([[1.5, 0.0, -1.5], [1.0, 0.1, -1.1]])
+    moments, wide = exact_moments(people), people.pairwise()
+    reward = detached_reward(wide, 1.0, moments.choice_variance)
+    assert np.ptp(reward) > 2  # a limit on margins would show
+    assert gradient_with_v_held(reward, wide, moments, 1.0, np.full(3, 1 / 3)) < 1e-9
 
 
 @pytest.mark.parametrize(("alpha_v", "increasing"), [(3.99, True), (4.01, False)])

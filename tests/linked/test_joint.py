@@ -105,6 +105,7 @@ def test_everybody_at_the_bound_leaves_half_the_room() -> None:
     assert joint.upper[1, 2] < average_reward_bounds([0.4], B).upper - 0.2
 
 
+@pytest.mark.slow
 def test_certificates_hold_at_random_points_and_witnesses_have_the_data() -> None:
     population = people(7)
     joint = joint_certificates([Answers.expected(population, q) for q in DESIGNS["again"]], B)
@@ -136,6 +137,7 @@ def test_a_lowered_certificate_is_caught() -> None:
     assert joint.shortfall((0, 1), r).min() < 2e-3
 
 
+@pytest.mark.slow
 def test_four_responses() -> None:
     population = people(1, responses=4)
     pairs = list(combinations(range(4), 2))

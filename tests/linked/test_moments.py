@@ -58,6 +58,7 @@ def test_exact_moments_by_enumeration(people: Population) -> None:
     assert_allclose(exact.likelihood, people.pairwise())
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     arrays(np.float64, (3,), elements=st.floats(-6, 6)),
@@ -99,6 +100,7 @@ def test_negative_estimate_is_clamped_and_counted() -> None:
     assert (m.variance([0.0, 1.0]) == 0).all()
 
 
+@pytest.mark.slow
 def test_tabular_error_is_as_predicted(people: Population) -> None:
     rng = np.random.default_rng(1)
     exact = exact_moments(people)
@@ -115,6 +117,7 @@ def test_tabular_error_is_as_predicted(people: Population) -> None:
     assert abs(bias / predicted).max() < 0.5
 
 
+@pytest.mark.slow
 def test_mixture_never_loses_likelihood_and_finds_the_moments(people: Population) -> None:
     rng = np.random.default_rng(2)
     exact = exact_moments(people)
@@ -136,6 +139,7 @@ def test_one_type_mixture_is_bradley_terry(people: Population) -> None:
     assert abs(score).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_network_on_repeated_pairs_is_the_table(people: Population) -> None:
     data = people.sample(20_000, np.random.default_rng(4), labels=2)
     network, table = neural_moments(data, 4, steps=600), tabular_moments(data, 4)

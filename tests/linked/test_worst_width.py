@@ -92,6 +92,7 @@ def test_a_pair_that_nobody_was_asked_about_has_the_bound() -> None:
     assert some.order[2, 0] == 0
 
 
+@pytest.mark.slow
 def test_another_label_may_settle_what_more_people_cannot() -> None:
     people, labels = bounds.next_label([4000, 2000, 6000], 4.0)
     assert labels.shape == people.shape == (3,)

@@ -16,6 +16,7 @@ from hetlib.llm.analysis import audit
 from hetlib.llm.data import labels, synthetic
 
 
+@pytest.mark.slow
 def test_figures() -> None:
     x = synthetic.pair_lengths(3000)
     found = audit.audit(x)

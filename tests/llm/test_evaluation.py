@@ -87,23 +87,17 @@ def test_curves() -> None:
     bounds = np.arange(1, 62, 10)
     step = np.array([0.0, 2, 1, 5, 3, -1])[(lengths - 1) // 10]
     prompt = lengths.sum(axis=1, keepdims=True) / 10  # what both texts of a prompt share
-    expected = evaluation.score_curve(step, lengths, bounds)
-    np.testing.assert_allclose(np.diff(expected.score), [2, -1, 4, -2, -4])
-    assert expected.score @ expected.texts == pytest.approx(0, abs=1e-8)
-    np.testing.assert_allclose(expected.tokens, np.arange(5.5, 60, 10), atol=0.3)
     scores = step + prompt
     margins = scores[:, 1] - scores[:, 0]
     found = evaluation.margin_curve(margins, lengths, bounds)
-    np.testing.assert_allclose(found.score, expected.score, atol=1e-9)
-    assert abs(evaluation.score_curve(scores, lengths, bounds).score - expected.score).max() > 1
-    assert found.texts.tolist() == expected.texts.tolist()
+    np.testing.assert_allclose(np.diff(found.score), [2, -1, 4, -2, -4])
+    assert found.score @ found.texts == pytest.approx(0, abs=1e-8)
+    np.testing.assert_allclose(found.tokens, np.arange(5.5, 60, 10), atol=0.3)
 
 
 def test_empty_buckets_are_left_out() -> None:
-    found = evaluation.score_curve([1.0, 3.0], [5, 45], [0, 10, 20, 50])
-    assert found.texts.tolist() == [1, 1]
-    np.testing.assert_allclose(found.score, [-1, 1])
     pair = evaluation.margin_curve([2.0], [[5, 45]], [0, 10, 20, 50])
+    assert pair.texts.tolist() == [1, 1]
     np.testing.assert_allclose(pair.score, [-1, 1])
 
 
@@ -117,13 +111,11 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="margins, truth, values have 1, 1, 2"):
         evaluation.agreement_by_bucket([1], [1], [1, 2], [0, 3])
     with pytest.raises(ValueError, match="edges must increase"):
-        evaluation.score_curve([1.0], [1], [2, 1])
+        evaluation.margin_curve([1.0], [[1, 2]], [2, 1])
     with pytest.raises(ValueError, match=r"preferred must lie in \[0, 1\]"):
         evaluation.calibration([0.0], [2.0])
     with pytest.raises(ValueError, match="margins has 1 entries and preferred 2"):
         evaluation.calibration([0.0], [1.0, 1.0])
-    with pytest.raises(ValueError, match=r"scores have shape \(1,\) and lengths \(2,\)"):
-        evaluation.score_curve([1.0], [1, 2], [0, 3])
     with pytest.raises(ValueError, match=r"lengths have shape .* \(1, 2\) is needed"):
         evaluation.margin_curve([1.0], [[1, 2], [3, 4]], [0, 5])
     with pytest.raises(ValueError, match="buckets is 0"):

@@ -54,6 +54,7 @@ def test_probabilities(x: np.ndarray) -> None:
         np.testing.assert_allclose(p, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(x=LENGTHS, seed=st.integers(0, 9), data=st.data())
 def test_neither_order_nor_batches_matter(

@@ -58,6 +58,7 @@ def test_bad_limit() -> None:
         lengths.mean_reward([[1], [2, 3]])
 
 
+@pytest.mark.slow
 def test_data_and_evaluation_need_no_deep_learning() -> None:
     code = """
 import sys

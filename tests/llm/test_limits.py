@@ -23,6 +23,7 @@ def pairs(size: int = 4000, seed: int = 0) -> np.ndarray:
     return synthetic.pair_lengths(size, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["consensus", "homogeneous", "type-1", "type-2", "type-3"])
 def test_labels_that_follow_one_reward_give_it_back(kind: str) -> None:
     x = pairs()
@@ -37,6 +38,7 @@ def test_labels_that_follow_one_reward_give_it_back(kind: str) -> None:
         np.testing.assert_allclose(f.scores[inside], (s - s[inside].mean())[inside], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_anonymous_labels_do_not() -> None:
     x = pairs()
     t = true_margins(x)
@@ -109,6 +111,7 @@ def test_average_labels_have_none() -> None:
         limits.population_limit(pairs(), "average")
 
 
+@pytest.mark.slow
 def test_smooth_sample_fit_comes_near_the_limit() -> None:
     """Labels of a sample, fitted with a penalty, approach the limit as pairs are added."""
     gaps = []

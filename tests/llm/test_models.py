@@ -39,6 +39,11 @@ GOOD: dict[str, Any] = {
     "falcon": lambda: transformers.FalconConfig(**HEADS, num_attention_heads=2, **END),
     "phi3": lambda: transformers.Phi3Config(**SIZES, **END),
     "olmo2": lambda: transformers.Olmo2Config(**SIZES, **END),
+    "qwen3": lambda: transformers.Qwen3Config(**SIZES, head_dim=16, **END),
+    "gemma3": lambda: transformers.Gemma3TextConfig(**SIZES, head_dim=16, **END),
+    "smollm3": lambda: transformers.SmolLM3Config(**SIZES, **END),
+    "stablelm": lambda: transformers.StableLmConfig(**SIZES, **END),
+    "tied": lambda: transformers.LlamaConfig(**SIZES, tie_word_embeddings=True, **END),
 }
 BAD: dict[str, Any] = {
     "bloom": (
@@ -57,6 +62,11 @@ BAD: dict[str, Any] = {
         lambda: transformers.MistralConfig(**SIZES, sliding_window=16, **END),
         "looks back 16 tokens, limit is 40",
     ),
+    "cohere": (
+        lambda: transformers.CohereConfig(**SIZES, logit_scale=0.5, **END),
+        "changes its logits",
+    ),
+    "phi": (lambda: transformers.PhiConfig(**SIZES, **END), "changes its logits"),
     "gemma2": (
         lambda: transformers.Gemma2Config(**SIZES, head_dim=16, **END),
         "changes its logits",
@@ -107,6 +117,20 @@ def test_designs_that_score_otherwise(name: str, tmp_path: Path) -> None:
     else:
         with pytest.raises(ValueError, match="model"):
             models.load_base(alone)
+
+
+def test_short_windows_and_no_targets_are_named(tmp_path: Path) -> None:
+    short = transformers.GPT2Config(
+        vocab_size=60, n_embd=32, n_layer=1, n_head=2, n_positions=16, **END
+    )
+    with pytest.raises(ValueError, match=r"limit is 40; model .* reads 16 tokens"):
+        models.load_base(settings(made(tmp_path / "short", short)))
+    experts = transformers.Qwen3MoeConfig(
+        **SIZES, head_dim=16, num_experts=2, num_experts_per_tok=1, moe_intermediate_size=16, **END
+    )
+    s = settings(made(tmp_path / "experts", experts))
+    with pytest.raises(ValueError, match="takes no LoRA with lora_targets 'default'"):
+        models.Scorer(s, models.load_base(s))
 
 
 def test_lora_targets(tmp_path: Path) -> None:
@@ -192,6 +216,7 @@ FAMILIES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_two_steps_of_every_family(name: str, tmp_path: Path) -> None:
     """Training moves adapters and nothing else."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+import hetlib
 from hetlib.llm import __main__ as command
 from hetlib.llm.data.own import read_labels, support
 from hetlib.llm.data.synthetic import dialogues
 from hetlib.llm.model import models
 from hetlib.llm.runs.own import OwnPlan, run
+from hetlib.llm.train import em, variance
 from hetlib.llm.train import own as training
-from hetlib.llm.train import variance
 
 PEOPLE, EACH, LONG = 40, 12, 14  # annotators, labels each, how many like long texts
 TINY: dict[str, Any] = {
@@ -182,6 +184,7 @@ ESTIMATORS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is:FutureWarning")  # peft asks
 @pytest.mark.parametrize("how", ESTIMATORS, ids=lambda how: how["estimator"])
 def test_end_to_end(
@@ -221,6 +224,7 @@ def test_end_to_end(
     assert json.loads(capsys.readouterr().out)["log_likelihood"] == told["log_likelihood"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_last_bit(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +249,89 @@ def test_a_stopped_run_goes_on_to_the_last_bit(
     assert all((one[k] == other[k]).all() for k in one)
 
 
+def test_stopped_em_goes_on_to_the_last_bit(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adapters, responsibilities and both generators are those of the round that was stored."""
+    small = {"estimator": "em", "types": 2, "rounds": 3, "steps": 3, "dropout": 0.1}
+    given = TINY | {"data": str(file)} | small
+    whole = run(OwnPlan.from_mapping(given | {"folder": str(tmp_path / "a")}))
+    plan = OwnPlan.from_mapping(given | {"folder": str(tmp_path / "b")})
+    store = em._checkpoint
+
+    def stop(*arguments: Any) -> None:
+        store(*arguments)
+        if arguments[3]["done"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(em, "_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan)
+    monkeypatch.setattr(em, "_checkpoint", store)
+    (part,) = tmp_path.glob("b/*/progress-em.safetensors")
+    kept = part.read_bytes()
+    part.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(ValueError, match=r"progress-em.safetensors is damaged"):
+        run(plan)
+    part.write_bytes(kept)
+    again = run(plan)
+    assert again["log_likelihood"] == whole["log_likelihood"]
+    assert again["history"] == whole["history"]
+    for k in "01":
+        one, other = (
+            load_file(Path(m["folder"]) / f"adapters/{k}/adapter_model.safetensors")
+            for m in (whole, again)
+        )
+        assert all((one[name] == other[name]).all() for name in one)
+
+
+def votes(folder: Path) -> Path:
+    """MT-Bench's votes of known judges, with made-up answers: their texts may not be shipped."""
+    rng, texts = np.random.default_rng(5), dict[tuple[str, str, str], str]()
+    rows = []
+    with (Path(hetlib.__file__).parent / "data" / "mt_bench_votes.csv").open() as table:
+        for vote in csv.DictReader(table):
+            asked = (vote["question_id"], vote["turn"])
+            said = []
+            for model in (vote["model_a"], vote["model_b"]):
+                words = rng.choice(["so", "it", "may", "be", "that", "one"], rng.integers(3, 30))
+                said.append(texts.setdefault((*asked, model), " ".join(words) + f" {model}"))
+            row = {"prompt": f"question {asked[0]} turn {asked[1]} ", "winner": vote["winner"]}
+            rows.append(row | {"answer 1": said[0], "answer 2": said[1], "judge": vote["judge"]})
+    return write(folder / "votes.csv", rows)
+
+
+VOTED: dict[str, Any] = {
+    "columns": {
+        **{"response_a": "answer 1", "response_b": "answer 2"},
+        **{"choice": "winner", "annotator": "judge"},
+    }
+}
+
+
+@pytest.mark.parametrize("estimator", ["dpo", "corrected"])
+def test_votes_of_known_judges(estimator: str, tmp_path: Path) -> None:
+    """Real votes: ties are counted, better models are found by name, judges are linked."""
+    small = {"limit": 64, "presentations": 1_600, "estimator": estimator, "folder": str(tmp_path)}
+    plan = OwnPlan.from_mapping(TINY | VOTED | {"data": str(votes(tmp_path))} | small)
+    own, held_out = plan.labels()
+    assert own.counts["rows"] == 1_751
+    assert own.counts["ties"] > 300
+    assert len(own) + len(held_out) == 1_751 - own.counts["ties"]
+    assert 60 < len(own.annotators) <= 65  # a judge of the 65 may have said "tie" alone
+    told = run(plan)
+    assert told["too_long"] == 0
+    assert told["label_agreement"] > 0.6  # the models' names end the texts
+    if estimator == "corrected":
+        assert 0 <= told["mean_variance"] < 5
+    typed = OwnPlan.from_mapping(
+        TINY | VOTED | {"data": plan.data} | small | {"estimator": "types"}
+    )
+    with pytest.raises(ValueError, match="needs the type of who gave each label"):
+        typed.labels()
+
+
+@pytest.mark.slow
 def test_moments_of_a_network_head_against_known_ones() -> None:
     """Two types with opposite slopes along one feature, known J: 500 annotators, 8 labels each."""
     rng = np.random.default_rng(1)

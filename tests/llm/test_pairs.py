@@ -31,6 +31,7 @@ def write(path: Path, *lines: str) -> Path:
 GOOD = [line(f" roses {i}", f" oaks {i * i}") for i in range(6)]
 
 
+@pytest.mark.slow
 @given(WORD, WORD, st.integers(0, 3))
 def test_order_does_not_tell_which_was_chosen(one: str, other: str, turns: int) -> None:
     if one == other or any(pairs.ASSISTANT in text for text in (one, other)):
@@ -83,6 +84,7 @@ def test_limit_is_a_sample_whatever_the_order(tmp_path: Path) -> None:
     assert len(some) == 3
 
 
+@pytest.mark.slow
 def test_sample_takes_no_side() -> None:
     """The order within a pair follows from its key; a sample must not choose by that."""
     many = [make_pair(f"{HEAD} a{i}", f"{HEAD} b{i}") for i in range(20_000)]
@@ -187,6 +189,130 @@ def test_a_line_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     for malformed in pairs.MALFORMED:
         with pytest.raises(ValueError, match=rf"{name}, line 7 is longer than 200 bytes"):
             read_pairs(path, malformed=malformed)
+
+
+ROW = {"chosen": f"{HEAD} a", "rejected": f"{HEAD} b"}
+TEXT = json.dumps(ROW)
+TALK = [{"role": "user", "content": "q"}]
+SAID = [{"role": "assistant", "content": word} for word in "ab"]
+#: Files that hold pairs all the same, in bytes, and how many.
+READ: dict[str, tuple[bytes, int]] = {
+    "another separator of lines in a text": (
+        json.dumps({**ROW, "chosen": f"{HEAD} a\u2028x"}, ensure_ascii=False).encode(), 1
+    ),
+    "a zero in a text": (json.dumps({**ROW, "chosen": f"{HEAD} a\0x"}).encode(), 1),
+    "a whole surrogate pair": (TEXT.replace(" a", r" \ud83d\ude00").encode(), 1),
+    "more keys": (json.dumps(ROW | {"score": [1, {"x": None}]}).encode(), 1),
+    "no prompt given": (json.dumps(ROW | {"prompt": None}).encode(), 1),
+    "a system message": (
+        json.dumps({k: [{"role": "system", "content": "s"}, *TALK, SAID[i]]
+                    for i, k in enumerate(ROW)}).encode(), 1
+    ),
+    "messages against text": (
+        json.dumps({"prompt": "q", "chosen": SAID[:1], "rejected": "b"}).encode(), 1
+    ),
+    "two packed parts": (
+        gzip.compress(f"{TEXT}\n".encode()) + gzip.compress(TEXT.replace(" a", " c").encode()), 2
+    ),
+    "spaces around": (f"  {TEXT}\t\r\n\r\n".encode(), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_files_that_are_read_all_the_same(case: str, tmp_path: Path) -> None:
+    content, many = READ[case]
+    path = tmp_path / ("a.jsonl.gz" if content[:2] == b"\x1f\x8b" else "a.jsonl")
+    path.write_bytes(content)
+    assert len(read_pairs(path)) == many
+
+
+#: Files that are not, and what is said of their line 1.
+NOT_READ: dict[str, tuple[bytes, str]] = {
+    "UTF-16": (TEXT.encode("utf-16"), "line 1: not JSON"),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "line 1: not JSON"),
+    "Latin-1": (TEXT.replace(" a", " é").encode("latin-1"), "line 1: not Unicode"),
+    "half of a character in a prompt": (
+        b'{"prompt": "q \\ud83d", "chosen": "a", "rejected": "b"}', "line 1: not Unicode"
+    ),
+    "half of one in a message": (
+        b'{"prompt": [{"role": "user", "content": "\\udc00"}], "chosen": "a", "rejected": "b"}',
+        "line 1: not Unicode",
+    ),
+    "halves in the wrong order": (
+        TEXT.replace(" a", r" \ude00\ud83d").encode(), "line 1: not Unicode"
+    ),
+    "bytes of a half": (b'{"chosen": "\xed\xa0\xbd", "rejected": "x"}', "line 1: not Unicode"),
+    "old line ends": (f"{TEXT}\r{TEXT}".encode(), "line 1: not JSON"),
+    "over several lines": (json.dumps([ROW], indent=1).encode(), "line 1: not JSON"),
+    "zeros": (b"\0" * 50, "line 1: not JSON"),
+    "no number": (b'{"chosen": NaN, "rejected": "b"}', "line 1: no text under 'chosen'"),
+    "a number of many digits": (b'{"chosen": ' + b"9" * 5000 + b"}", "line 1: "),
+    "nested deeply": (b"[" * 100_000, "line 1: JSON that is nested too deeply"),
+    "ShareGPT": (
+        b'{"conversations": [], "chosen": {"from": "gpt", "value": "a"}, "rejected": {}}',
+        "line 1: no text under 'chosen'",
+    ),
+    "other names": (b'{"prompt": "q", "response_j": "a"}', "line 1: no text under 'chosen'"),
+    "a call of a tool": (
+        json.dumps({"chosen": [*TALK, {"role": "assistant", "content": None}],
+                    "rejected": [*TALK, SAID[1]]}).encode(),
+        "line 1: message 1 under 'chosen'",
+    ),
+    "prompts that differ": (
+        json.dumps({"chosen": [*TALK, SAID[0]],
+                    "rejected": [{"role": "user", "content": "z"}, SAID[1]]}).encode(),
+        "line 1: the two texts share no prompt",
+    ),
+    "nothing": (b"", "holds no pairs"),
+    "only a mark": (b"\xef\xbb\xbf\r\n", "holds no pairs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_READ)
+def test_files_that_are_not_read_name_the_line(case: str, tmp_path: Path) -> None:
+    content, message = NOT_READ[case]
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_pairs(tmp_path / "a.jsonl")
+    assert "a.jsonl" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("latest-train", "train"), ("test", "test"), ("my_test", "test"), ("Test", None),
+        ("data.test.2", "test"), ("contest", None), ("testing", None), ("pretrain", None),
+        ("train_small", "train"), ("attestation", None), ("test-train", "test"),
+        ("greatest", None), ("trainer", None), ("test2", None),
+    ],
+)  # fmt: skip
+def test_a_split_by_names_of_all_sorts(name: str, split: str | None, tmp_path: Path) -> None:
+    """A whole word of the name, the first that is one; other names belong to no split."""
+    write(tmp_path / f"{name}.jsonl", TEXT)
+    found = []
+    for one in ("train", "test"):
+        try:
+            found += [one] * len(read_pairs(tmp_path, one))
+        except ValueError as error:
+            assert f"{name}.jsonl" in str(error)  # noqa: PT017
+    assert found == ([] if split is None else [split]) or name == "test-train"
+
+
+@pytest.mark.parametrize("change", ["none", "swapped", "Windows", "spaces", "keys"])
+def test_a_pair_is_the_same_however_it_is_written(change: str, tmp_path: Path) -> None:
+    """So that none is trained on and measured on under another guise."""
+    rows = [json.loads(each) for each in GOOD]
+    if change == "swapped":
+        rows = [{"chosen": r["rejected"], "rejected": r["chosen"]} for r in rows]
+    if change == "keys":
+        rows = [{"id": k, **dict(reversed(r.items()))} for k, r in enumerate(rows)]
+    text = "".join(json.dumps(r, indent=None) + "\n" for r in rows)
+    text = text.replace("\n", "\r\n") if change == "Windows" else text
+    text = text.replace(", ", " ,  ") if change == "spaces" else text
+    (tmp_path / "test.jsonl").write_bytes(text.encode())
+    train, held = read_pairs(write(tmp_path / "a.jsonl", *GOOD)), read_pairs(tmp_path)
+    with pytest.raises(ValueError, match=r"of 6 held-out pairs 6 are trained on too"):
+        pairs.both_sides(train, held)
 
 
 def test_split_is_a_whole_word_of_the_name(tmp_path: Path) -> None:

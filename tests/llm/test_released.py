@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import random
 import numpy as np
@@ -26,6 +28,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_shards_repeat_numpys_stream_but_not_pythons() -> None:
     """So 24 shards share their labels' luck, and the types are not those of the seed."""
     done = subprocess.run(

@@ -23,6 +23,7 @@ VALUES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_from_runs_to_a_stored_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params, result = tmp_path / "own.yml", tmp_path / "own.json"
     params.write_text(yaml.safe_dump(VALUES))
@@ -56,6 +57,7 @@ def test_from_runs_to_a_stored_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert str(tmp_path) not in result.read_text()  # no machine's paths
 
 
+@pytest.mark.slow
 def test_changes_are_stored(tmp_path: Path) -> None:
     params, result = tmp_path / "own.yml", tmp_path / "own.json"
     params.write_text(yaml.safe_dump(VALUES))

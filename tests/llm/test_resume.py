@@ -35,6 +35,7 @@ def command(folder: Path, name: str) -> list[str]:
     return [sys.executable, "-m", "hetlib.llm", str(file), "--folder", str(folder / name)]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     killed = subprocess.Popen(
         command(tmp_path, "killed"), env=ENV, stderr=subprocess.PIPE, stdout=subprocess.PIPE

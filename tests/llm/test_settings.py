@@ -142,7 +142,41 @@ PLAN_BAD = [
     ({"held_out_share": 1}, "held_out_share is 1"),
     ({"eos": "yes"}, "eos is 'yes'"),
     ({"split": 3}, "split is 3"),
+    ({"seeds": {"a": 1}}, "seeds is {'a': 1}; a list"),
+    ({"seeds": [1.5]}, r"seeds\[0\] is 1.5; a whole number"),
+    ({"seeds": [True]}, r"seeds\[0\] is True"),
+    ({"seeds": [None]}, r"seeds\[0\] is None"),
+    ({"seeds": [-1]}, "seed is -1"),
+    ({"seeds": [1, 2, 1]}, r"seeds\[2\] is 1 again"),
+    ({"seeds": [10**20]}, "seeds is 100000000000000000000; numbers below"),
+    ({"cells": ["reward-anonymous"] * 2}, r"cells\[1\] is 'reward-anonymous' again"),
+    ({"cells": [["reward-anonymous"]]}, r"cells\[0\] is \['reward-anonymous'\]; text"),
+    ({"cells": ["reward-anonymous "]}, "cell is 'reward-anonymous '"),
+    ({"cells": None}, "cells is None"),
+    ({"cells": {}}, "cells is {}; a list"),
+    ({"rates": [0]}, r"rates\[0\] is 0; a positive number"),
+    ({"rates": [float("nan")]}, r"rates\[0\] is nan"),
+    ({"rate_cells": "reward-anonymous"}, "rate_cells is 'reward-anonymous'; a list"),
+    ({"data": ""}, "data is ''"),
+    ({"data": ["a", None]}, r"data\[1\] is None; text"),
+    ({"limit": 10**20}, "limit is 1"),
+    ({"learning_rate": float("inf")}, "learning_rate is inf"),
+    ({"learning_rate": float("nan")}, "learning_rate is nan"),
+    ({"workers": 1.5}, "workers is 1.5"),
+    ({"workers": None}, "workers is None"),
+    ({"malformed": "ignore"}, "malformed is 'ignore'; allowed are stop, skip"),
+    ({"long": "cut"}, "long is 'cut'; allowed are drop, truncate"),
+    ({"folder": ""}, "folder is ''"),
+    ({"model": ""}, "model is ''"),
+    ({"held_out_pairs": 0}, "held_out_pairs is 0"),
+    ({3: 1}, "values is .*names and their values"),
 ]
+
+
+@pytest.mark.parametrize("values", [None, [], 3, "x", {1: 2}])
+def test_a_plan_is_names_and_values(values: Any) -> None:
+    with pytest.raises(ValueError, match=r"values is .*; names and their values are needed"):
+        Plan.from_mapping(values)
 
 
 @pytest.mark.parametrize(("values", "message"), PLAN_BAD)

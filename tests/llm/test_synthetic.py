@@ -27,6 +27,7 @@ def tokens(pairs: list[Pair]) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 def test_quantiles_of_hh_rlhf() -> None:
     q = np.array(list(HH_LENGTH_QUANTILES))
     values = np.array(list(HH_LENGTH_QUANTILES.values()))

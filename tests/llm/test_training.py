@@ -49,6 +49,7 @@ def data(plan: Plan) -> Data:
     return plan.load()
 
 
+@pytest.mark.slow
 def test_a_reward_model_learns_what_one_type_wants(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = replace(plan.settings.cell("reward-homogeneous"), labels="average", presentations=2400)
     metrics = train(s, *data, tmp_path / "run", plan.folder)
@@ -70,6 +71,7 @@ def test_a_reward_model_learns_what_one_type_wants(plan: Plan, data: Data, tmp_p
     }
 
 
+@pytest.mark.slow
 def test_alignment_leaves_its_reference(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = replace(plan.settings.cell("alignment-homogeneous-frozen"), labels="average")
     still = train(replace(s, learning_rate=0.0), *data, tmp_path / "still", plan.folder)
@@ -80,6 +82,7 @@ def test_alignment_leaves_its_reference(plan: Plan, data: Data, tmp_path: Path) 
     assert metrics["low"] > 0.5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = replace(plan.settings.cell("alignment-consensus"), dropout=0.1)
     for name in ("one", "two"):
@@ -90,6 +93,7 @@ def test_the_same_seed_gives_the_same_bytes(plan: Plan, data: Data, tmp_path: Pa
         assert one == two != three
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_again(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = plan.settings.cell("reward-anonymous")
     metrics = train(s, *data, tmp_path, plan.folder)
@@ -102,6 +106,7 @@ def test_a_finished_run_is_read_again(plan: Plan, data: Data, tmp_path: Path) ->
         train(replace(s, learning_rate=0.5), *data, tmp_path, plan.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"batch": 8, "accumulate": 4}, {"checkpointing": True}, {"chunk": 50}], ids=str
 )
@@ -116,6 +121,7 @@ def test_how_a_step_is_computed_makes_no_difference(
     np.testing.assert_allclose(other, plain, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_and_half_precision(loss: str, plan: Plan, data: Data, tmp_path: Path) -> None:
     kind = "consensus" if loss in ("agreement", "integral") else "anonymous"
@@ -124,6 +130,7 @@ def test_every_loss_and_half_precision(loss: str, plan: Plan, data: Data, tmp_pa
     assert all(np.isfinite(row["loss"]) for row in metrics["curve"])
 
 
+@pytest.mark.slow
 def test_many_runs_side_by_side(plan: Plan, data: Data, tmp_path: Path) -> None:
     runs = [plan.settings.cell("reward-anonymous", seed) for seed in (0, 1)]
     jobs = [experiment.Job(run, *data) for run in runs]
@@ -173,6 +180,7 @@ def test_a_small_model_of_other_code_is_not_used(
     assert pretrain.pretrained(plan.settings, data[0], tmp_path) != first
 
 
+@pytest.mark.slow
 def test_pretraining_predicts_better_than_chance(plan: Plan, data: Data) -> None:
     import torch
     from transformers import AutoModelForCausalLM

@@ -63,6 +63,7 @@ def run(folder: Path, processes: int, batch: int) -> Path:
     return settings.parent
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     alone, both = run(tmp_path / "alone", 1, 8), run(tmp_path / "both", 2, 4)
     assert json.loads((both / "settings.json").read_text())["processes"] == 2
@@ -77,6 +78,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         assert b == pytest.approx(a, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sharded_model_has_the_same_gradients(tmp_path: Path) -> None:
     done = python(*LAUNCH, __file__, str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -71,6 +71,7 @@ def test_refused(call: Callable[[], object], message: str) -> None:
         call()
 
 
+@pytest.mark.slow
 def test_right() -> None:
     assert match_types([[1e308, -1e308]], [[1, 0]]).tolist() == [0]
     assert match_types([[0, 1e308], [1e308, 0]], [[1e308, 0], [0, 1e308]]).tolist() == [1, 0]

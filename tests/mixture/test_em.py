@@ -86,6 +86,7 @@ def test_m_step_is_weighted_dpo() -> None:
         assert fit.policies[k] == pytest.approx(optimal_policy(fit_dpo(wins)), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_optimum_of_the_penalised_likelihood_on_linked_pairs() -> None:
     """The likelihood of each person written out; no step from the fit makes it larger."""
     data = PEOPLE.sample_linked(300, np.random.default_rng(1), labels=4)
@@ -123,6 +124,7 @@ def test_sampler_follows_plackett_luce() -> None:
     assert ((pairs == 0).any(axis=2)).mean() == pytest.approx(0.8 + 2 * 0.1 * 0.8 / 0.9, abs=0.01)
 
 
+@pytest.mark.slow
 def test_unlinked_warns_and_names_what_is_lost() -> None:
     data = drawn(200, 1)
     with pytest.warns(UserWarning, match=r"cannot be learned.*Propositions 5\.1 and 5\.2"):
@@ -134,6 +136,7 @@ def test_unlinked_warns_and_names_what_is_lost() -> None:
         em_dpo(anonymous, 4, 2)
 
 
+@pytest.mark.slow
 def test_number_of_types() -> None:
     data = drawn(1500, 8)
     best, scores = select_types(data, 4, (1, 2, 3, 4), starts=3)

@@ -46,10 +46,11 @@ def table(
 
 def said(labels: PeopleLabels) -> str:
     data = answers(labels)
-    found = diagnose(data, draws=19, level=0.2)
+    found = diagnose(data, draws=24, level=0.2)
     return " ".join([*audit.findings(found, data), audit.method(found, labels)])
 
 
+@pytest.mark.slow
 def test_position_is_said_to_be_no_taste() -> None:
     text = said(table(b=0.8))
     assert "effect of position, which is no taste" in text
@@ -57,6 +58,7 @@ def test_position_is_said_to_be_no_taste() -> None:
     assert "No types with a taste of their own" in text
 
 
+@pytest.mark.slow
 def test_opposite_tastes_have_a_flat_average() -> None:
     text = said(table(turn=0.5, seed=1))
     assert "People differ in taste: 2 types" in text
@@ -64,6 +66,7 @@ def test_opposite_tastes_have_a_flat_average() -> None:
     assert "EM over latent types" in text
 
 
+@pytest.mark.slow
 def test_careless_people_count_as_zero() -> None:
     text = said(table(each=60, c=0.4, seed=3))
     assert "answer as if by coin" in text
@@ -109,6 +112,7 @@ def test_a_cycle_is_found_and_its_absence_too() -> None:
     assert line.p > 0.5
 
 
+@pytest.mark.slow
 def test_certificates_hold_the_average() -> None:
     labels = table(people=200, each=20)
     for found in audit.certain(labels, 4.0):
@@ -117,6 +121,7 @@ def test_certificates_hold_the_average() -> None:
     assert any(found.certain for found in audit.certain(labels, 4.0))
 
 
+@pytest.mark.slow
 def test_what_dpo_follows() -> None:
     found = audit.followed(table())
     assert found.items == ("A", "B", "C", "D")
@@ -124,6 +129,7 @@ def test_what_dpo_follows() -> None:
     assert found.missing == 0
 
 
+@pytest.mark.slow
 def test_what_to_collect_is_said() -> None:
     labels = read_labels(
         [
@@ -133,12 +139,117 @@ def test_what_to_collect_is_said() -> None:
             {"annotator": "q", "first": "E", "second": "B", "choice": "E"},
         ]
     )
-    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=19, level=0.2)))
+    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
     assert "Compare C with A" in text
     assert "E never lost" in text
     assert "No two people labelled the same pair twice" in text
     assert "shown in one order only" in text
     assert "Fewer than 30 people" in text
+
+
+def test_a_prior_moves_no_pair_that_others_do_not_meet() -> None:
+    """Odds of A over B stay, whatever C and D do among themselves; without it nobody is added."""
+
+    def rows(*pairs: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "annotator": f"p{k % 3}",
+                **dict(zip(("first", "second", "choice"), pair, strict=True)),
+            }
+            for k, pair in enumerate(pairs)
+        ]
+
+    pair = ["ABA"] * 4 + ["ABB"]
+    alone = read_labels(rows(*pair))
+    more = read_labels(rows(*pair, "CDC", "DCC", "CDC"))
+    never = read_labels(rows(*["ABA"] * 4))
+    for prior in (0.5, 2.0):
+        one, other = audit.followed(alone, prior), audit.followed(more, prior)
+        assert one.rewards[0] - one.rewards[1] == pytest.approx(np.log((4 + prior) / (1 + prior)))
+        assert set(other.items) == {"C", "D"} or other.rewards == pytest.approx(one.rewards)
+        both = audit.with_prior(more, prior)
+        assert np.array_equal(both[:2, :2], audit.with_prior(alone, prior))
+        assert (both[:2, 2:] == 0).all()
+        lead = audit.followed(never, prior).rewards
+        assert lead[0] - lead[1] == pytest.approx(np.log((4 + prior) / prior))
+    with pytest.raises(ValueError, match="no two items are comparable"):
+        answers(never)
+    with pytest.raises(ValueError, match="prior is -1"):
+        answers(alone, prior=-1)
+
+
+def test_the_prior_of_the_models_is_by_pair() -> None:
+    """With one taste the likelihood with a prior is Bradley and Terry's of the wins with it."""
+    import hetlib
+    from hetlib.people.models import fit
+
+    labels = table(10, 10)
+    found = fit(answers(labels, prior=1.5), ridge=1e-9)
+    assert found.rewards[0] == pytest.approx(
+        hetlib.bradley_terry(audit.with_prior(labels, 1.5)), abs=1e-3
+    )
+
+
+def test_few_people_are_not_named() -> None:
+    rows = [
+        {"annotator": name, "first": "A", "second": "B", "choice": "A", "type": kind}
+        for name, kind in [
+            *((f"m{k}", "crowd") for k in range(10)),
+            ("Zoë", "rare"),
+            ("zoë", "rare"),
+        ]
+    ]
+    labels = read_labels(rows)
+    hidden, shown = (" ".join(audit.overview(labels, names)) for names in (False, True))
+    assert "crowd (10), 1 group of fewer than 10 people, not named here" in hidden
+    assert "rare" not in hidden
+    assert "zoë" not in hidden.casefold()
+    assert "names differ in case only" in hidden
+    assert "rare (2)" in shown
+    assert "Zoë and zoë" in shown
+
+
+def test_ties_are_the_subject_of_their_note() -> None:
+    row = {"annotator": "p", "first": "A", "second": "B"}
+    labels = read_labels([row | {"choice": "tie"}, row | {"choice": "A"}, row | {"choice": ""}])
+    text = audit.overview(labels)
+    assert "Ties (row 1): half a win each." in text
+    assert "Rows without an answer (row 3): left out." in text
+
+
+def test_features_are_covariates_or_the_rewards() -> None:
+    from hetlib.people.models import fit
+
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(3000):
+        a, b = rng.choice(list(REWARD), 2, replace=False)
+        x, y = rng.uniform(0, 2, 2)
+        won = rng.random() < expit(REWARD[a] - REWARD[b] + 0.7 * (x - y))
+        row = {"annotator": k % 60, "first": a, "second": b, "choice": a if won else b}
+        rows.append(row | {"x": x, "y": y})
+    labels = read_labels(rows, features={"length": ["x", "y"]})
+    both = fit(answers(labels, covariates=labels.features, names=["length"]))
+    assert both.effects[0] == pytest.approx(0.7, abs=0.25)
+    assert both.rewards[0] == pytest.approx([REWARD[k] for k in both.items], abs=0.25)
+    alone = fit(answers(labels, features=labels.features, names=["length"]))
+    assert alone.items == ("length",)
+    with pytest.raises(ValueError, match="features\\['length'\\] is \\['x'\\]"):
+        read_labels(rows, features={"length": ["x"]})
+    with pytest.raises(ValueError, match=r"a feature that is no number \(row 1\)"):
+        read_labels([rows[0] | {"x": "long"}], features={"length": ["x", "y"]})
+
+
+def test_power_is_that_of_the_nearest_sets() -> None:
+    data = answers(table(5, 50))
+    results = {
+        f"{what}, {m}": {"named": {what: n}}
+        for what in ("position", "strengths", "carelessness", "types")
+        for m, n in ((10, 1), (40, 2))
+    }
+    text = audit.power(data, results, 4)
+    assert "40 labels each (here 5 with 50)" in text
+    assert "types in 50 %" in text
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
@@ -147,6 +258,7 @@ def test_a_bound_must_be_positive(bound: float) -> None:
         audit.certain(table(5, 5), bound)
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone() -> None:
     """Prose, outputs and pictures in one file: no code, no role, no address to fetch."""
     import nbformat

@@ -49,11 +49,13 @@ def planted(
     return Answers(design, count(0), count(1), count(2), tuple("ABCDE"), ties)
 
 
+@pytest.mark.parametrize("proportional", [False, True])
 @pytest.mark.parametrize("ties", models.TIE_MODELS)
-def test_gradient(ties: str) -> None:
+def test_gradient(ties: str, proportional: bool) -> None:
     data = planted(20, 10, ties=ties, tie=-0.5)
-    kind = Kind(True, True, True, 2)
-    size = 10 + 3 + (ties != "half") + 1
+    kind = Kind(True, True, True, 2, True, proportional)
+    data = replace(data, common=np.random.default_rng(1).normal(size=(20, 2)), prior=0.5)
+    size = models._layout(kind, data)["mass"].stop
     theta = 0.3 + 0.2 * np.random.default_rng(0).standard_normal(size)
     _, found = models._objective(theta, data, kind, 0.01)
     steps = 1e-6 * np.eye(size)
@@ -96,10 +98,11 @@ PLANTED: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_kind_of_difference_is_told(name: str) -> None:
     options, expected = PLANTED[name]
-    found = diagnose(planted(80, 60, seed=5, **options), draws=11, level=1 / 3)
+    found = diagnose(planted(80, 60, seed=5, **options), draws=14, level=1 / 3)
     assert expected <= set(found.needed)
     assert ("types" in found.needed) == (name == "types")
     assert ("position" in found.needed) == (name == "position")
@@ -114,6 +117,7 @@ def test_the_kind_of_difference_is_told(name: str) -> None:
         assert abs(model.rewards).max() > 0.8
 
 
+@pytest.mark.slow
 def test_tests_keep_their_level_where_there_is_one_taste() -> None:
     """Of 20 samples at level 1/5, more than 10 rejections have probability 6e-4."""
     model = fit(planted(40, 20))

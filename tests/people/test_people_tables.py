@@ -112,7 +112,7 @@ BAD_FILES = {
     "ragged": ("labels.csv", HEAD + "p,A,B\n", "row 1 has 3 fields"),
     "json": ("labels.jsonl", '{"annotator": "p"\n', "line 1 is no JSON"),
     "json value": ("labels.jsonl", "[1, 2]\n", "an object is needed"),
-    "suffix": ("labels.xlsx", "x", "give .csv"),
+    "suffix": ("labels.xlsx", "x", "ends in .xlsx; give .csv"),
     "only skips": ("labels.csv", HEAD + "p,A,B,\n", "no row of the table holds"),
     "rank": ("r.csv", "annotator,item,rank\np,A,first\np,B,2\n", "rank that is no number"),
     "item twice": ("r.csv", "annotator,item,rank\np,A,1\np,A,2\n", "an item twice"),
@@ -149,7 +149,7 @@ def test_columns_are_named() -> None:
     rows = [{"judge": "p", "one": "A", "two": "B", "winner": "B"}]
     names = {"annotator": "judge", "first": "one", "second": "two", "choice": "winner"}
     assert read_labels(rows, names).votes.tolist() == [1]
-    with pytest.raises(ValueError, match="there are judge, one"):
+    with pytest.raises(ValueError, match="no column 'vote' for choice; there are judge, one"):
         read_labels(rows, names | {"choice": "vote"})
     with pytest.raises(ValueError, match="columns names 'chosen'"):
         read_labels(rows, {"chosen": "winner"})

@@ -112,6 +112,55 @@ def test_parquet_in_batches_and_by_workers(tmp_path: Path) -> None:
         assert np.array_equal(getattr(found, name), getattr(whole, name))
 
 
+@pytest.mark.slow
+def test_a_lost_worker_costs_its_partition_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker's process is killed in the middle of a partition; the others are counted once."""
+    pa = pytest.importorskip("pyarrow")
+    distributed = pytest.importorskip("distributed")
+    import pyarrow.parquet as pq
+
+    from hetlib.people import stream
+
+    rows, names = labels(), ("annotator", "first", "second", "choice")
+    paths = []
+    for k, part in enumerate(np.array_split(np.arange(3000), 6)):
+        paths.append(tmp_path / f"{k}.parquet")
+        pq.write_table(pa.table({n: x[part] for n, x in zip(names, rows, strict=True)}), paths[-1])
+    folder = str(tmp_path)
+
+    def dies_once(path: str, people: int, items: int) -> stream.PairCounts:
+        import os
+        import signal
+        from pathlib import Path
+
+        from hetlib.people.stream import count_stream, parquet_batches
+
+        with (Path(folder) / "counted").open("a") as file:
+            file.write(Path(path).stem)
+        if Path(path).stem == "3" and not (Path(folder) / "died").exists():
+            (Path(folder) / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count_stream(parquet_batches(path), people, items)
+
+    monkeypatch.setattr(stream, "count_file", dies_once)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        found = count_files(paths, 40, 6, client)
+    whole = count_part(*rows, 40, 6)
+    for name in ("key", "up", "down", "tie"):
+        assert np.array_equal(getattr(found, name), getattr(whole, name))
+    counted = (tmp_path / "counted").read_text()
+    assert (tmp_path / "died").exists()
+    assert counted.count("3") == 2
+    assert len(counted) <= 8  # the six, the lost one again, and at most one that was on its way
+
+
 def test_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no parts"):
         count_stream([], 3, 3)

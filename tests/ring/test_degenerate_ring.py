@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hetlib import RingEnvironment
-from hetlib.ring import curves, fits, tables
+from hetlib.ring import curves, fits
 
 INF, NAN = float("inf"), float("nan")
 ANY: Any = NAN
@@ -43,8 +43,6 @@ def rng() -> np.random.Generator:
         (lambda: one().optimum("corrected", alpha=-1), "alpha is -1"),
         (lambda: one().sample(10, rng(), labels=0), "labels is 0"),
         (lambda: one().population(ANY), "x is nan"),
-        (lambda: tables.one_dimensional([[1, 2]]), "table has one row"),
-        (lambda: tables.one_dimensional([[1e308], [0.0]]), r"table\[0, 0\] is 1e\+308"),
         (lambda: fits.fit_dpo_tables(np.ones((1, 2, 2)), NAN), "ridge is nan"),
         (lambda: fits.fit_dpo_tables(np.ones((1, 2, 2)), -1), "ridge is -1"),
         (lambda: fits.fit_ipo(np.full((1, 2, 2), NAN)), r"wins\[0, 0, 0\] is nan"),

@@ -117,6 +117,7 @@ def test_a_sum_that_is_almost_one_shows_its_digits() -> None:
     assert "sums to 1.0000001; it was divided" in message
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(0, 1.7e308), min_size=2, max_size=6).filter(any))
 def test_any_finite_answers_have_finite_rewards(answers: list[float]) -> None:
@@ -126,6 +127,7 @@ def test_any_finite_answers_have_finite_rewards(answers: list[float]) -> None:
     assert (np.diff(rewards[np.argsort(answers)]) >= -1e-9).all()
 
 
+@pytest.mark.slow
 def test_surveys_need_no_matplotlib(tmp_path: Any) -> None:
     """Nor pandas, for a table of text."""
     path = tmp_path / "a.csv"

@@ -217,6 +217,7 @@ def test_options_of_other_people_left_out_are_named(tmp_path: Path) -> None:
     assert read(third, min_per_option=1)["Q1"].options == ("a", "b", "c", "d")
 
 
+@pytest.mark.slow
 def test_everybody_is_somewhere(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for k in range(20):

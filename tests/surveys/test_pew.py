@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_every_claim_that_needs_the_files_gets_a_value(folder: Path) -> None:
     values = pew.claims(folder)
     needed = {
@@ -86,3 +87,17 @@ def test_missing_and_double_files_are_named(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"several \.sav files of W35"):
         pew.find_waves(tmp_path, ["W35"])
     assert pew.find_waves(folder, ["W128"])["W128"].name == "ATP W128.sav"
+
+
+def test_the_summary_names_missing_waves_and_counts_three_readings(folder: Path) -> None:
+    paths = {wave: path for wave, path in pew.find_waves(folder).items() if wave in ("W83", "W114")}
+    missing, *ways = pew.summary(paths)
+    assert "W35" in missing
+    assert "W83" not in missing
+    assert [way.partition(":")[0] for way in ways] == [
+        "as released",
+        "empty dropped",
+        "thin ones too",
+    ]
+    n = len(pew.study(paths).questions)
+    assert f"{n} questions, {n} attempted" in ways[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -43,18 +44,25 @@ def uniform(labels: LabelSet) -> Result:
     return Result(labels.reference, 0, 0, 0)
 
 
+def _anonymous(
+    labels: LabelSet, fit: Callable[[Array, float], fits.Fit], loss: Callable[[Array], PairLoss]
+) -> Result:
+    """A fit to win counts at the ridge that its own loss of held-out labels likes best."""
+    wins = labels.anonymous
+    found = tune(
+        labels,
+        wins,
+        lambda kept, ridge, _: fit(kept[None], ridge).reward[0],
+        lambda reward, held: total(loss(held), reward),
+    )
+    policy = labels.policy(found.model)
+    return Result(policy, labels.size, off_diagonal(wins), ridge=found.ridge)
+
+
 @register("dpo", "DPO", form="anonymous", aim="biased", source="Chapter 3", colour="dpo", mark="o")
 def dpo(labels: LabelSet) -> Result:
     """DPO on anonymous labels, Eq. (6)."""
-    wins = labels.anonymous
-    fit = tune(
-        labels,
-        wins,
-        lambda kept, ridge, _: fits.fit_dpo_tables(kept[None], ridge).reward[0],
-        lambda reward, held: total(dpo_loss(held), reward),
-    )
-    policy = labels.policy(fit.model)
-    return Result(policy, labels.size, off_diagonal(wins), ridge=fit.ridge)
+    return _anonymous(labels, fits.fit_dpo_tables, dpo_loss)
 
 
 @register(
@@ -63,15 +71,7 @@ def dpo(labels: LabelSet) -> Result:
 )  # fmt: skip
 def ipo(labels: LabelSet) -> Result:
     """IPO on anonymous labels (Azar et al., 2024) with tau = 1."""
-    wins = labels.anonymous
-    fit = tune(
-        labels,
-        wins,
-        lambda kept, ridge, _: fits.fit_ipo(kept[None], ridge).reward[0],
-        lambda reward, held: total(ipo_loss(held), reward),
-    )
-    policy = labels.policy(fit.model)
-    return Result(policy, labels.size, off_diagonal(wins), ridge=fit.ridge)
+    return _anonymous(labels, fits.fit_ipo, ipo_loss)
 
 
 def correction_path(

@@ -13,46 +13,16 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import linprog
 from scipy.special import softmax
 
 from hetlib import checks
-from hetlib.borda.counts import pairwise_shares
+from hetlib.borda.counts import maximal_lottery, pairwise_shares
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
 from hetlib.comparison.methods.direct import off_diagonal
 from hetlib.comparison.registry import Result, register
 from hetlib.comparison.tuning import tune
 from hetlib.core.newton import ConvergenceError
-
-
-def maximal_lottery(pairwise: ArrayLike) -> Array:
-    """The equilibrium of the game in which each side names a response and answers decide.
-
-    Args:
-        pairwise: Pr(y_i beats y_j), shape (responses, responses).
-
-    Returns:
-        A policy pi with sum_i pi_i P[i, j] >= 1/2 for every j, shape (responses,); the only one
-        unless some responses tie.
-
-    Raises:
-        ConvergenceError: the linear programme has no answer.
-    """
-    P = checks.pairwise(pairwise)
-    n = len(P)
-    found = linprog(
-        np.append(np.zeros(n), -1.0),  # the largest least share of wins
-        A_ub=np.hstack([-P.T, np.ones((n, 1))]),
-        b_ub=np.zeros(n),
-        A_eq=[[1.0] * n + [0.0]],
-        b_eq=[1.0],
-        bounds=[(0, 1)] * n + [(None, None)],
-    )
-    if not found.success:
-        raise ConvergenceError(f"the maximal lottery has no solution: {found.message}")
-    policy = np.maximum(found.x[:n], 0.0)
-    return np.asarray(policy / policy.sum())
 
 
 def nash_policy(

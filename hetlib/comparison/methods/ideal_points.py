@@ -18,7 +18,7 @@ from hetlib.comparison.budgets import LabelSet
 from hetlib.comparison.methods.latent import find_types
 from hetlib.comparison.quasi_newton import Loss, lowest
 from hetlib.comparison.registry import Result, register
-from hetlib.comparison.tuning import RIDGES, tune
+from hetlib.comparison.tuning import tune
 from hetlib.core.labels import Linked
 
 #: Dimensions of the space, a plane.
@@ -97,14 +97,9 @@ def initial_points(rewards: Array, masses: Array, dimensions: int) -> Array:
     return np.concatenate([points.ravel(), ideals.ravel(), np.log(masses)])
 
 
-def fit_ideal_points(
-    data: Linked,
-    responses: int,
-    start: Array,
-    types: int,
-    dimensions: int,
-    ridge: float = RIDGES[0],
-) -> tuple[Array, Array, Array]:
+def fit_points(
+    data: Linked, responses: int, start: Array, types: int, dimensions: int, ridge: float
+) -> Array:
     """Maximise the likelihood of people's labels over points, prototypes and masses.
 
     Args:
@@ -116,23 +111,11 @@ def fit_ideal_points(
         ridge: Weight of the squared rewards.
 
     Returns:
-        Points (responses, dimensions), prototypes (types, dimensions), masses (types,).
+        The vector of parameters that :func:`unpack` takes apart.
 
     Raises:
-        ValueError: indices that are no response, or a start of another size.
         ConvergenceError: the optimum was not reached.
     """
-    data.check(responses)
-    if start.size != (responses + types) * dimensions + types:
-        raise ValueError(f"start has {start.size} entries, not points, prototypes and masses")
-    x = _fit(data, responses, start, types, dimensions, ridge)
-    f, p, log_mass = unpack(x, responses, types, dimensions)
-    return f, p, np.exp(log_mass)
-
-
-def _fit(
-    data: Linked, responses: int, start: Array, types: int, dimensions: int, ridge: float
-) -> Array:
     return lowest(_loss(data, responses, types, dimensions, ridge), [start])
 
 
@@ -147,7 +130,7 @@ def pal(labels: LabelSet) -> Result:
     n, types = labels.responses, free.types
 
     def fit(data: Linked, ridge: float, near: Array | None) -> Array:
-        return _fit(data, n, start if near is None else near, types, DIMENSIONS, ridge)
+        return fit_points(data, n, start if near is None else near, types, DIMENSIONS, ridge)
 
     def loss(x: Array, held: Linked) -> float:
         return _loss(held, n, types, DIMENSIONS, 0.0)(x)[0] * held.votes.size

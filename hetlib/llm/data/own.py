@@ -12,9 +12,7 @@ or a folder of these; ``hub:owner/name`` is read through ``datasets``.
 
 from __future__ import annotations
 
-import csv
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetlib.checks import Array
-from hetlib.extras import require
+from hetlib.core.tables import read_rows
 from hetlib.llm.data import pairs as reading
 from hetlib.llm.data.pairs import Pair
 
@@ -283,31 +281,8 @@ def _rows(source: Any, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _file(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            try:
-                for k, row in enumerate(csv.DictReader(file, strict=True), 2):
-                    if None in row or None in row.values():
-                        raise ValueError(f"{path}, row {k} has another number of columns")
-                    yield f"{path}, row {k}", row
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise ValueError(f"{path} is no CSV in UTF-8: {error}") from None
-    elif path.suffix == ".parquet":
-        require("datasets")
-        import datasets
-
-        shown = datasets.utils.logging.is_progress_bar_enabled()
-        datasets.disable_progress_bars()
-        try:
-            with tempfile.TemporaryDirectory() as cache:
-                options = {"cache_dir": cache, "keep_in_memory": True}
-                table = datasets.Dataset.from_parquet(str(path), **options).to_list()
-        except Exception as error:  # what datasets raises has many names
-            raise ValueError(f"{path} is no Parquet file ({type(error).__name__})") from None
-        finally:
-            if shown:
-                datasets.enable_progress_bars()
-        for k, row in enumerate(table, 1):
+    if path.suffix in (".csv", ".parquet"):
+        for k, row in enumerate(read_rows(path), 1):
             yield f"{path}, row {k}", row
     else:
         for k, line in enumerate(reading.file_rows(path), 1):

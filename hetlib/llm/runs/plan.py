@@ -8,6 +8,7 @@ cell, so that papermill and ``python -m hetlib.llm`` read the same file.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -57,6 +58,12 @@ def read_values(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold names and values, one a line")
     return values
+
+
+#: Words that some fields are one of.
+WORDS = {"malformed": ("stop", "skip"), "long": ("drop", "truncate")}
+#: No number in a plan reaches it.
+LARGEST = 2**31
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,8 @@ class Plan:
         Raises:
             ValueError: an unknown name, or a value that is not allowed.
         """
+        if not isinstance(values, Mapping) or not all(isinstance(k, str) for k in values):
+            raise ValueError(f"values is {values!r:.60}; names and their values are needed")
         own = [f.name for f in fields(cls) if f.name not in ("settings", "given")]
         check_names(values, [*own, *SETTINGS, *CHAPTER])
         settings = {k: v for k, v in values.items() if k in SETTINGS and k != "seed"}
@@ -156,6 +165,14 @@ class Plan:
                 if not isinstance(one, kind) or isinstance(one, bool):
                     need = {str: "text", int: "a whole number"}.get(kind, "a number")
                     raise ValueError(f"{name}[{k}] is {one!r}; {need} is needed")
+                if one in value[:k]:
+                    raise ValueError(f"{name}[{k}] is {one!r} again; each counts once")
+                if name == "rates" and not 0 < one < math.inf:
+                    raise ValueError(f"rates[{k}] is {one!r}; a positive number is needed")
+        numbers = [("seeds", max(self.seeds)), *vars(self.settings).items(), *vars(self).items()]
+        for name, value in numbers:
+            if isinstance(value, int | float) and not value < LARGEST:
+                raise ValueError(f"{name} is {value!r}; numbers below {LARGEST} are needed")
         for name in ("train_pairs", "held_out_pairs", "longest", "workers", "data_seed"):
             value, least = getattr(self, name), 0 if name in ("workers", "data_seed") else 1
             if value is None and least:
@@ -163,8 +180,13 @@ class Plan:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}; a whole number from {least} on is needed")
         for name in ("split", "malformed", "long", "folder"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; text is needed")
+            value, allowed = getattr(self, name), WORDS.get(name)
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"{name} is {value!r}; text is needed")
+            if allowed is not None and value not in allowed:
+                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")
+        if not self.settings.model:
+            raise ValueError("model is ''; a name or a folder is needed")
         if not isinstance(self.eos, bool):
             raise ValueError(f"eos is {self.eos!r}; true or false is needed")
         if not isinstance(self.world, Mapping):

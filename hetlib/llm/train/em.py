@@ -8,16 +8,22 @@ undone and tried again with half the step size, so the likelihood never falls he
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.torch
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from hetlib import store
 from hetlib.book import progress
 from hetlib.checks import Array
 from hetlib.llm.data import batches
@@ -122,6 +128,34 @@ class AdapterTypes:
             scores: Tensor = self.scorer(**batch)
         return scores[1::2] - scores[0::2]
 
+    def step(
+        self,
+        k: int,
+        optimiser: torch.optim.Optimizer,
+        data: TokenPairs,
+        pairs: NDArray[np.int64],
+        base: Array,
+        loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
+    ) -> None:
+        """One step of type k on a batch, micro-batch by micro-batch.
+
+        Args:
+            k: The type, chosen.
+            optimiser: Of its parameters.
+            data: Pairs of texts.
+            pairs: The batch, by number, shape (batch,).
+            base: Margins of the reference, shape (all pairs,).
+            loss: Mean loss of margins h, given with their places in the batch.
+        """
+        optimiser.zero_grad()
+        places = np.arange(len(pairs))
+        for part in np.array_split(places, min(self.settings.accumulate, len(pairs))):
+            h = self.score(data, pairs[part])
+            h = h - torch.as_tensor(base[pairs[part]], dtype=h.dtype, device=h.device)
+            (loss(h, part) * (len(part) / len(pairs))).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters(k), self.settings.max_grad_norm)
+        optimiser.step()
+
 
 @dataclass(frozen=True)
 class AdapterFit:
@@ -140,10 +174,6 @@ class AdapterFit:
     responsibilities: Array
     history: Array
     refused: int
-
-    def average_margins(self, data: TokenPairs) -> Array:
-        """Margins of the average of the recovered rewards, shape (pairs,)."""
-        return np.asarray(self.masses @ self.model.margins(data))
 
 
 def answer_log_probability(
@@ -177,6 +207,7 @@ def em_adapters(
     folder: Path | None = None,
     rounds: int = 6,
     steps: int = 20,
+    place: Path | None = None,
 ) -> AdapterFit:
     """Find latent types and train an adapter for each.
 
@@ -191,12 +222,15 @@ def em_adapters(
         folder: Where the pretrained tiny model is, if the model is ``"tiny"``.
         rounds: Rounds of an M-step and an E-step.
         steps: Steps of Adam for each type in a round.
+        place: A file that holds the state after each round; if it is there, its rounds are not
+            done again, and on a CPU the result is the same to the last bit. None: no file.
 
     Warns:
         UserWarning: one answer by each annotator, and ``types`` exceeds one.
 
     Raises:
-        ValueError: answers or annotators that do not fit the data, or unusable settings.
+        ValueError: answers or annotators that do not fit the data, unusable settings, or a
+            damaged file.
     """
     labels, who = np.asarray(preferred), np.asarray(annotators)
     if labels.shape != (len(data),) or not np.isin(labels, (0, 1)).all():
@@ -220,8 +254,12 @@ def em_adapters(
 
     masses = np.full(types, 1 / types)
     share, value = rng.dirichlet(np.ones(types), size=count), -np.inf
-    rate, refused, history = settings.learning_rate, 0, list[float]()
-    for _ in progress.track(range(rounds), "EM rounds"):
+    rate, refused, history, done = settings.learning_rate, 0, list[float](), 0
+    if place is not None and place.exists():
+        told, share = _resume(place, model, rng)
+        masses, history = np.array(told["masses"]), told["history"]
+        rate, refused, done, value = (told[n] for n in ("rate", "refused", "done", "value"))
+    for k_round in progress.track(range(done, rounds), "EM rounds"):
         before = model.state()
         new = share.mean(axis=0) if history else masses
         for k in range(types):
@@ -230,11 +268,45 @@ def em_adapters(
         if reached < value:  # too long a step: undo it
             model.restore(before)
             rate, refused = rate / 2, refused + 1
-            continue
-        require_rise(value, reached)
-        share, value, masses = found, reached, new
-        history.append(value)
+        else:
+            require_rise(value, reached)
+            share, value, masses = found, reached, new
+            history.append(value)
+        if place is not None:
+            told = {"masses": masses.tolist(), "history": history, "rate": rate}
+            told |= {"refused": refused, "done": k_round + 1, "value": value}
+            _checkpoint(place, model, rng, told, share)
     return AdapterFit(model, masses, share, np.array(history), refused)
+
+
+def _checkpoint(
+    place: Path, model: AdapterTypes, rng: np.random.Generator, told: dict[str, Any], share: Array
+) -> None:
+    """Adapters, responsibilities, numbers and generators after a round, beside and renamed."""
+    state = {"torch": torch.get_rng_state(), "share": torch.from_numpy(share)}
+    for k, adapter in enumerate(model.state()):
+        state |= {f"{k}.{i}": p.cpu().contiguous() for i, p in enumerate(adapter)}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.dumps(told | {"numpy": rng.bit_generator.state})
+    with store.writing(place) as part:
+        safetensors.torch.save_file(state, part, metadata={"told": kept})
+
+
+def _resume(
+    place: Path, model: AdapterTypes, rng: np.random.Generator
+) -> tuple[dict[str, Any], Array]:
+    """Put back what :func:`_checkpoint` stored; its numbers and the responsibilities."""
+    try:
+        with safetensors.safe_open(place, "pt") as file:
+            told: dict[str, Any] = json.loads(file.metadata()["told"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{place} is damaged ({error}); remove it and run again") from error
+    counts = [len(model.parameters(k)) for k in range(model.types)]
+    model.restore([[state[f"{k}.{i}"] for i in range(n)] for k, n in enumerate(counts)])
+    torch.set_rng_state(state["torch"])
+    rng.bit_generator.state = told["numpy"]
+    return told, state["share"].numpy()
 
 
 def _improve(
@@ -256,13 +328,11 @@ def _improve(
     size = min(s.global_batch, len(data))
     for _ in range(steps):
         chosen = rng.choice(len(data), size=size, replace=False)
-        optimiser.zero_grad()
-        for pairs in np.array_split(chosen, min(s.accumulate, size)):
-            h = model.score(data, pairs)
-            h = h - torch.as_tensor(base[pairs], dtype=h.dtype, device=h.device)
+
+        def loss(h: Tensor, part: NDArray[np.int64], chosen: NDArray[np.int64] = chosen) -> Tensor:
+            pairs = chosen[part]
             sign = torch.as_tensor(2.0 * labels[pairs] - 1, dtype=h.dtype, device=h.device)
             share = torch.as_tensor(weight[pairs], dtype=h.dtype, device=h.device)
-            loss = -(share * logsigmoid(sign * h)).sum() / size
-            loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(k), s.max_grad_norm)
-        optimiser.step()
+            return -(share * logsigmoid(sign * h)).mean()
+
+        model.step(k, optimiser, data, chosen, base, loss)

@@ -89,7 +89,9 @@ def fit(
         present, who = np.unique(own.annotator, return_inverse=True)
         each = data.select(own.pair)
         told = (each, own.preferred, who, types)
-        found = em.em_adapters(settings, *told, folder=small, rounds=rounds, steps=steps)
+        options: dict[str, Any] = {"rounds": rounds, "steps": steps}
+        options["place"] = folder / "progress-em.safetensors"
+        found = em.em_adapters(settings, *told, folder=small, **options)
         masses, history = found.masses, [float(x) for x in found.history]
         said = {"history": history, "annotators": len(present), "refused": found.refused}
         names = tuple(f"latent {k + 1}" for k in range(types))
@@ -221,13 +223,12 @@ def _train(
         torch.manual_seed(s.seed * 1_000_003 + k * 7_919 + step)  # dropout, whatever came before
         for group in optimiser.param_groups:
             group["lr"] = s.learning_rate * float(falls[s.schedule](step / len(plan)))
-        optimiser.zero_grad()
-        for part in np.array_split(plan[step], min(s.accumulate, size)):
-            h = model.score(data, rows[part])
-            h = h - torch.as_tensor(base[rows[part]], dtype=h.dtype, device=h.device)
-            (loss(h, part) * (len(part) / size)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, s.max_grad_norm)
-        optimiser.step()
+        now = plan[step]
+
+        def here(h: Tensor, part: Index, now: Index = now) -> Tensor:
+            return loss(h, now[part])
+
+        model.step(k, optimiser, data, rows[now], base, here)
         if (step + 1) % every == 0 or step + 1 == len(plan):
             _checkpoint(place, parameters, optimiser, step + 1)
 

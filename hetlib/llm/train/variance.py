@@ -16,9 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from hetlib.checks import Array
+from hetlib.linked.estimators import descend
 from hetlib.linked.moments import variance_from_moments
 
 Index = NDArray[np.int64]
+
+#: Units of each of two hidden layers; steps of Adam, its rate at the start, and linked pairs a
+#: step at most; weight decay, towards equal probabilities.
+HIDDEN, STEPS, RATE, BATCH, DECAY = 32, 400, 1e-2, 1024, 1e-3
+#: Directions of features kept at most.
+DIRECTIONS = 16
 
 
 def linked_pairs(
@@ -42,30 +49,24 @@ def linked_pairs(
     return where[index], np.asarray(preferred)[index]
 
 
-def directions(features: ArrayLike, most: int = 16) -> Array:
+def directions(features: ArrayLike) -> Array:
     """The main directions of pairs' features, each of mean square one, shape (pairs, kept).
 
     No mean is taken off: a pair read backwards has its features with the other sign.
 
     Args:
         features: Difference of the two texts' states, shape (pairs, hidden).
-        most: Directions kept at most.
     """
     x = np.asarray(features, dtype=np.float64)
     u, s, _ = np.linalg.svd(x, full_matrices=False)
-    keep = s[:most] > 1e-6 * max(s[0], 1e-300)
-    return np.asarray(u[:, :most][:, keep] * len(x) ** 0.5)
+    keep = s[:DIRECTIONS] > 1e-6 * max(s[0], 1e-300)
+    return np.asarray(u[:, :DIRECTIONS][:, keep] * len(x) ** 0.5)
 
 
 def joint_moments(
     features: ArrayLike,
     linked: Index,
     answers: Index,
-    hidden: int = 32,
-    steps: int = 400,
-    learning_rate: float = 1e-2,
-    decay: float = 1e-3,
-    batch: int = 1024,
     seed: int = 0,
 ) -> tuple[Array, Array]:
     """J1 and J2 of every pair of texts, from linked labels.
@@ -78,11 +79,6 @@ def joint_moments(
         features: Of each pair, odd under a swap of its texts, shape (pairs, features).
         linked: Pairs of texts that one annotator labelled, shape (linked, 2).
         answers: Their labels, shape (linked, 2).
-        hidden: Units of each of two hidden layers.
-        steps: Steps of Adam.
-        learning_rate: At the start; it falls to zero along a cosine.
-        decay: Weight decay, towards equal probabilities.
-        batch: Linked pairs a step at most.
         seed: Of weights and batches.
 
     Returns:
@@ -98,23 +94,16 @@ def joint_moments(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = nn.Sequential(
-            *(nn.Linear(2 * x.shape[1], hidden), nn.Tanh()),
-            *(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1)),
+            *(nn.Linear(2 * x.shape[1], HIDDEN), nn.Tanh()),
+            *(nn.Linear(HIDDEN, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1)),
         )
-        adam = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=decay)
-        for step in range(steps):
-            for group in adam.param_groups:
-                group["lr"] = learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
-            few = len(index) <= batch
-            pick = torch.arange(len(index)) if few else torch.randint(len(index), (batch,))
-            one, other = x[index[pick, 0]], x[index[pick, 1]]
-            p = _four(net, one, other)
-            said = votes[pick]
-            cell = 2 * said[:, 0] + said[:, 1]
-            loss = -p.gather(1, cell[:, None]).clamp(min=1e-9).log().mean()
-            adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            adam.step()
+
+        def loss(pick: Tensor) -> Tensor:
+            p = _four(net, x[index[pick, 0]], x[index[pick, 1]])
+            cell = 2 * votes[pick, 0] + votes[pick, 1]
+            return -p.gather(1, cell[:, None]).clamp(min=1e-9).log().mean()
+
+        descend(net, loss, len(index), steps=STEPS, rate=RATE, batch=BATCH, decay=DECAY)
     with torch.no_grad():
         four: Array = _four(net, x, x).double().numpy()
     return four[:, 3], (four[:, 1] + four[:, 2]) / 2
