@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
@@ -65,7 +66,7 @@ PLACES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: re.sub(r" at 0x\w+", "", repr(odd)))
 def test_what_is_no_label_is_refused_by_name(place: str, odd: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{place.split()[1]}(\[|\b)"):
         PLACES[place](odd)
