@@ -212,6 +212,8 @@ WORDS = re.compile(
     r"much the same|every one|none of|outperforms|the only|nearly all|most of|mostly|rarely|seldom|"
     r"less than|almost always|most often|slower|faster|exceeds?|grows?|falls?|lower|higher)\b"
 )
+#: A condition, or a proof here or on the page of longer proofs.
+BACKED = re.compile(r"\b(sentence|holds|check|assert)\b[( ]|\{prf:proof\}|<longer-proofs")
 #: Parts of a chapter that report, describe other works or ask, and have no results of their own.
 APART = (
     *("Exercises", "Further reading", "Paper and here", "What you will learn"),
@@ -239,7 +241,7 @@ def unbacked(text: str) -> list[str]:
         for title, section in sections(text).items()
         if not title.lstrip("# ").startswith(APART)
         and WORDS.search(prose(section))
-        and not re.search(r"\b(sentence|holds|check|assert)\b[( ]|\{prf:proof\}", section)
+        and not re.search(BACKED, section)
     ]
 
 
