@@ -59,7 +59,7 @@ def prepare(targets: list[str]) -> None:
         "only_mutate": [t if t.endswith(".py") else f"{t}/*" for t in targets],
         "pytest_add_cli_args_test_selection": tests,
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-m", "not pages"],
-        "also_copy": [name for name in COPIED if (ROOT / name).is_dir()],
+        "also_copy": [*(name for name in COPIED if (ROOT / name).is_dir()), *FILES],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     with (TREE / "pyproject.toml").open("a", encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 // What a screen reader says of the arrows that unfold the contents at the side, and of what
-// scrolls, which the keyboard must reach.
+// scrolls, which the keyboard must reach. Buttons that copy code show under the pointer only, so
+// they are no stops of the Tab key; Alt+M makes formulas and explained symbols stops, or undoes it.
 document.addEventListener("DOMContentLoaded", () => {
   for (const arrow of document.querySelectorAll("li.has-children > details > summary")) {
     const page = arrow.closest("li").querySelector("a").textContent.trim();
@@ -19,4 +20,17 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const table of box.children) watch.observe(table);
   }
   reach();
+});
+addEventListener("load", () => {
+  for (const button of document.querySelectorAll(".copybtn")) button.tabIndex = -1;
+});
+let formulas = -1;
+addEventListener("keydown", (event) => {
+  if (!event.altKey || event.ctrlKey || event.metaKey || event.code !== "KeyM") return;
+  event.preventDefault();
+  formulas = -1 - formulas;
+  const some = [...document.querySelectorAll("mjx-container, a.term.symbol")];
+  for (const formula of some) formula.tabIndex = formulas;
+  const seen = some.find((f) => f.checkVisibility() && f.getBoundingClientRect().top > 0);
+  if (formulas === 0) seen?.focus();
 });

@@ -89,7 +89,7 @@ def overview(labels: PeopleLabels, show_names: bool = False) -> list[str]:
             out.append("Annotators whose names differ in case only are taken as different people.")
         else:
             said = str(replace(note, kind=_SUBJECTS.get(note.kind, note.kind)))
-            out.append(f"{said[0].upper()}{said[1:]}.")
+            out.append(f"{said[0].upper()}{said[1:]}.".replace(": said.", "."))
     return list(dict.fromkeys(out))
 
 
@@ -150,7 +150,11 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
     """What differs between these people, in sentences, with how sure it is."""
     model, needed, out = found.model, set(found.needed), list[str]()
     if not data.ordered:
-        out.append("These data do not say what was shown first: no effect of position is asked.")
+        out.append(
+            "These data do not say what was shown first: no effect of position is asked. If pairs "
+            "were read from rankings or ratings, they depend on each other given the person, and "
+            "strengths or carelessness may be found more often than the level says."
+        )
     elif "position" in needed:
         low, high = position_interval(model, data)
         out.append(
@@ -254,13 +258,17 @@ def power(data: Answers, results: Mapping[str, Mapping[str, Mapping[str, int]]],
     at = {int(key.rsplit(", ", 1)[1]) for key in results}
     near = min(at, key=lambda m: abs(np.log(m / each)))
     shares = []
-    for what in ("position", "strengths", "carelessness", "types"):
+    for what in ("position", "strengths", "carelessness", "types")[not data.ordered :]:
         named = results[f"{what}, {near}"]["named"]
-        shares.append(f"{what} in {100 * named[what] / sets:.0f} %")
+        right = named[what]
+        if what in ("strengths", "carelessness"):
+            right += named.get("reliability", 0)
+        shares.append(f"{what} in {100 * right / sets:.0f} %")
     return (
         f"For comparison: in simulated sets of 100 people with {near} labels each (here "
         f"{data.people} with {each:.0f}), the planted difference was named: "
-        f"{', '.join(shares)} ({sets} sets of each kind, chapter 16)."
+        f"{', '.join(shares)} ({sets} sets of each kind, chapter 16; strengths and carelessness "
+        "at least as one of the two)."
     )
 
 
@@ -370,7 +378,7 @@ def what_follows(found: Followed, average: Mapping[str, float]) -> list[str]:
         out.append("No sampling turns DPO's order.")
     if found.missing:
         out.append(
-            f"{found.missing} pairs were never compared; their probabilities are those of the fit."
+            f"{_number(found.missing, 'pair')} never compared: the probability is the fit's."
         )
     return out
 

@@ -428,8 +428,9 @@ def _objective(
     value = float((np.log(total) + top).sum()) - ridge / 2 * float((p["r"] ** 2).sum())
     if data.prior:
         lead = p["r"] @ data.met.T
-        value += data.prior * float((log_expit(lead) + log_expit(-lead)).sum())
-        slope += data.prior * (1 - 2 * expit(lead)) @ data.met
+        each = data.prior / K  # so that equal types have the prior of one
+        value += each * float((log_expit(lead) + log_expit(-lead)).sum())
+        slope += each * (1 - 2 * expit(lead)) @ data.met
     grad = np.zeros(len(theta))
     if kind.proportional:
         grad[at["r"]] = p["factor"] @ slope
@@ -557,7 +558,7 @@ def _fit_of(theta: Array, objective: float, data: Answers, kind: Kind, ridge: fl
     total = objective + ridge / 2 * float((p["r"] ** 2).sum())
     if data.prior:
         lead = p["r"] @ data.met.T
-        total -= data.prior * float((log_expit(lead) + log_expit(-lead)).sum())
+        total -= data.prior / kind.types * float((log_expit(lead) + log_expit(-lead)).sum())
     return Fit(
         kind,
         rewards - rewards.mean(axis=1, keepdims=True) if _is_table(data) else rewards,
@@ -921,8 +922,9 @@ def diagnose(
                 fits[kind] = fit(data, kind, start=fits.get(smaller))
         one, other = fits[smaller], fits[larger]
         if other.objective < one.objective:
-            again = fit(data, larger, start=one)
-            fits[larger] = other = again if again.objective > other.objective else other
+            other = max(other, fit(data, larger, start=one), key=lambda f: f.objective)
+            other = replace(other, objective=max(one.objective, other.objective))
+            fits[larger] = other  # the larger holds the smaller
         seed_here, pair = seed + len(tests), (one, other)
         tests.append(
             ratio_test(data, smaller, larger, what=what, draws=draws, seed=seed_here, fits=pair)

@@ -195,6 +195,13 @@ WIDE = """() => {
     return [...(wide > innerWidth ? [`scrolls sideways, ${wide} px`] : []),
         ...out.slice(0, 5).map(e => 'sticks out of the page: ' + selector(e))];
 }"""
+# Formulas and lines of code that are wider than their place on a laptop
+CUT = """() => [...document.querySelectorAll('article :is(mjx-container[display=true] > svg, pre)')]
+    .filter(e => {
+        const place = e.closest('div.math') ?? e.parentElement;
+        const wide = e.matches('pre') ? e.scrollWidth : e.getBoundingClientRect().width;
+        return place.clientWidth && wide > place.clientWidth + 1;
+    }).map(e => 'cut off at 1200 px: ' + e.closest('div').textContent.trim().slice(0, 60))"""
 # After a change of width the theme makes what now scrolls reachable by keyboard, a little later
 SETTLED = """() => [...document.querySelectorAll('pre')].every(
     e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
@@ -374,6 +381,8 @@ def on_desktop(browser: Browser, path: Path) -> Iterator[str]:
                 if missed:  # the rest would wait in vain
                     return
             yield from page.evaluate(TEX)
+        resize(page, 1200)
+        yield from page.evaluate(CUT)
         page.evaluate(THIN)
         page.evaluate(AXE)
         for width in (400, 1400):

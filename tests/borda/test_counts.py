@@ -257,3 +257,10 @@ def test_shares_of_wins() -> None:
             hetlib.pairwise_shares([[0, 3], [1, 0]], prior=prior)
     with pytest.raises(ValueError, match=r"wins\[0, 1\] is 2e\+300"):
         hetlib.pairwise_shares([[0.0, 2e300], [1.0, 0.0]])
+
+
+def test_scores_have_one_axis_and_kemeny_takes_eight() -> None:
+    with pytest.raises(ValueError, match="values must have 1 axes, not 2"):
+        counts.ranking([[1.0, 2.0]])
+    ahead = np.arange(8)[:, None] < np.arange(8)
+    assert counts.kemeny(np.where(ahead, 0.6, np.where(np.eye(8) > 0, 0.5, 0.4))) == [0]
