@@ -16,13 +16,14 @@ from scipy.special import expit, log_expit, logsumexp
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods import METHODS
+from hetlib.comparison.methods import METHODS, direct
 from hetlib.comparison.methods.direct import correction_path
 from hetlib.comparison.methods.ideal_points import fit_points, initial_points, unpack
 from hetlib.comparison.tuning import split
 from hetlib.comparison.worlds import Conditions, make_world
 from hetlib.consistent.expected import integral_loss
 from hetlib.core.labels import Linked
+from hetlib.core.newton import ConvergenceError
 from hetlib.linked.corrected import Correction
 from hetlib.linked.moments import JointMoments
 from hetlib.mixture.em import em_dpo
@@ -190,6 +191,27 @@ def test_corrected_with_its_prior_its_strengths_and_its_floor() -> None:
     assert (found.ridge, found.reached) == (ridge, alpha)
     reward = correction_path(wins(*data), moments(*data), strengths, ridge)[alpha]
     assert np.allclose(found.policy, LABELS.policy(reward), atol=1e-9)
+
+
+@pytest.mark.parametrize(("winner", "likelihood"), [(0, 0.999), (2, 0.001)])
+def test_the_floor_of_the_corrected_likelihood(
+    winner: int, likelihood: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cross-validation is handed, at margins so large that only the cut is left."""
+    losses = []
+
+    def capture(_labels: Any, _data: Any, _fit: Any, loss: Any) -> None:
+        losses.append(loss)
+        raise ConvergenceError("that is all")
+
+    monkeypatch.setattr(direct, "tune", capture)
+    with pytest.raises(ConvergenceError):
+        METHODS["corrected tuned"].fit(LABELS)
+    flat = JointMoments(np.full((3, 3), 0.25), np.full((3, 3), 0.25))
+    both = np.zeros((3, 3))
+    both[winner, 2 - winner] = 1  # two labels
+    found = losses[0](({0.0: np.array([20.0, 0.0, -20.0])}, flat), (both, np.zeros((3, 3))))
+    assert found[0] == pytest.approx(-2 * np.log(likelihood), rel=1e-12)
 
 
 def test_the_corrected_strengths_have_the_prior_too() -> None:
