@@ -37,7 +37,7 @@ def test_all_chapters_are_on_the_map() -> None:
     assert list(texts) == list(range(1, len(texts) + 1))
     reached = {old for _new, old in chapter_map.links(texts)}
     assert {1, 2, 3} <= reached
-    drawn = chapter_map.picture(texts, {n: "x" for n in texts})
+    drawn = chapter_map.picture(texts, dict.fromkeys(texts, "x"))
     assert drawn.count("<path") == len(chapter_map.links(texts))
     assert all(len(name) <= chapter_map.LETTERS for name in re.findall(r'x="163">(.*?)<', drawn))
 
