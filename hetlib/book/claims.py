@@ -50,7 +50,7 @@ EVIDENCE = {
     "traced": "read off a source that is named",
 }
 SETTINGS = ("all", "default")
-#: Seeds below which a small difference between trained models is not judged.
+#: Seeds below which a small difference is not judged.
 FEWEST = 5
 #: What fails in a statement that is not reproduced, and how much hangs on it.
 FAULTS = ("statement", "step", "hypothesis", "number", "caption", "experiment")
@@ -245,7 +245,8 @@ def check(
     value: Any,
     direction: bool | None = None,
     note: str = "",
-    seeds: int | None = None,
+    n: int | None = None,
+    least: int = FEWEST,
 ) -> Verdict:
     """Judge a claim; the last line of a cell shows the verdict.
 
@@ -258,8 +259,8 @@ def check(
             reproduced and the error is shown.
         direction: Whether the claim holds in direction even where its number does not.
         note: A few words shown beside the verdict.
-        seeds: On how many random seeds the value rests; the claim is not judged on fewer
-            than :data:`FEWEST`. None if the value does not depend on trained models.
+        n: On how many seeds or random draws the value rests, if few could mislead.
+        least: The claim is not judged on fewer of them.
 
     Returns:
         The verdict, stored with the cell's output for the scorecard.
@@ -280,8 +281,8 @@ def check(
         value = value.item()
     if not isinstance(value, bool | int | float):
         raise ValueError(f"claim {claim_id}: give a number or True or False, not {value!r}")
-    if seeds is not None and seeds < FEWEST:
-        note = f"{seeds} seed{'s'[: seeds > 1]} cannot decide; {note}".rstrip("; ")
+    if n is not None and n < least:
+        note = f"{n} of {least} seeds or draws that could decide; {note}".rstrip("; ")
         return Verdict(claim, NOT_JUDGED, claim.show(value), note)
     if other and isinstance(value, bool) == isinstance(claim.paper, bool):
         return Verdict(claim, NOT_JUDGED, claim.show(value), note)

@@ -295,9 +295,9 @@ def test_other_parameters_suspend_what_is_about_the_default(
 @pytest.mark.parametrize(("seeds", "judged"), [(1, False), (4, False), (5, True), (None, True)])
 def test_few_seeds_do_not_judge(seeds: int | None, judged: bool) -> None:
     claim = next(c for c in ALL.values() if c.paper is True and c.settings == "all")
-    found = claims.check(claim.id, True, seeds=seeds)
+    found = claims.check(claim.id, True, n=seeds)
     assert (found.verdict != NOT_JUDGED) == judged
-    assert judged or f"{seeds} seed" in found.note
+    assert judged or f"{seeds} of 5 seeds" in found.note
 
 
 def test_what_was_not_run_says_so() -> None:
