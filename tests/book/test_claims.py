@@ -379,3 +379,22 @@ def test_a_claim_of_a_page_that_is_not_there_is_named(monkeypatch: pytest.Monkey
             claims.load()
     finally:
         claims.load.cache_clear()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=WRITTEN)
+def test_the_last_table_takes_its_verdicts_from_the_checks(chapter: Path) -> None:
+    table = chapter.read_text().partition("\n## Paper and here\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert rows or not chapter.stem[0].isdigit()
+    for row in rows:
+        verdict = row.rstrip(" |").rpartition(" | ")[2]
+        typed = [word for word in claims.VERDICTS if word in verdict.lower()]
+        assert not typed, f"{typed} is typed in: {row}"
+        assert "`v_" in verdict or "{ref}`" in verdict, f"no verdict, and no chapter: {row}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=WRITTEN)
+def test_claims_of_the_summaries_are_introduced(chapter: Path) -> None:
+    text = chapter.read_text()
+    if re.search(r'check\(\s*"notes-', text):
+        assert "two-summaries" in text.partition("\n## Paper and here\n")[0]
