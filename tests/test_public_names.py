@@ -286,7 +286,7 @@ _REASONS = {
         "borda.optima.ipo_loss borda.optima.dpo_loss linked.corrected.Correction.weighted "
         "consistent.expected.agreement_loss consistent.expected.shifted_agreement_loss "
         "consistent.expected.integral_loss consistent.expected.expected_loss "
-        "consistent.expected.covariance consistent.label_counts.Quota.loss "
+        "consistent.expected.covariance consistent.direct consistent.label_counts.Quota.loss "
         "consistent.label_counts.Quota.joint",
     "an inner step, of checked arguments":
         "core.labels.draw core.labels.draw_counts linked.moment_problem "
