@@ -149,6 +149,29 @@ class Question:
             squares=None if self.squares is None else self.squares[k],
         )
 
+    def drop_options(self, least: float) -> Question:
+        """The question without options that some type chose with a share below ``least``.
+
+        Raises:
+            ValueError: fewer than two options would remain, or least is no share.
+        """
+        if not 0 <= checks.real("least", least) <= 1:
+            raise ValueError(f"least is {least}; a share lies in [0, 1]")
+        keep = np.flatnonzero(self.shares.min(axis=0) >= least)
+        if len(keep) < 2:
+            raise ValueError(
+                f"least is {least}: fewer than two options of {self.name} have shares that large"
+            )
+        shares = self.shares[:, keep] / self.shares[:, keep].sum(axis=1, keepdims=True)
+        return replace(
+            self,
+            options=tuple(self.options[k] for k in keep),
+            shares=shares,
+            counts=None if self.counts is None else self.counts[:, keep],
+            weights=None if self.weights is None else self.weights[:, keep],
+            squares=None if self.squares is None else self.squares[:, keep],
+        )
+
     def smooth(self, pseudo: float) -> Question:
         """Shares after ``pseudo`` more respondents of each type chose each option.
 

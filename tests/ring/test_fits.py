@@ -313,3 +313,10 @@ def test_the_ridge_of_a_fit_that_names_none(fit: str) -> None:
 
     best = minimize(value, np.zeros(3), method="BFGS", options={"gtol": 1e-9}).x
     assert reward == pytest.approx(best - best.mean(), abs=1e-5)
+
+
+def test_networks_are_trained_as_in_the_released_code() -> None:
+    """The settings of the released code; the paper prints none."""
+    assert NetworkSettings() == NetworkSettings(
+        steps=10_000, batch=1024, size=500_000, hidden=15, rate=0.001, joint_rate=0.01
+    )
