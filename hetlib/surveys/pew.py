@@ -137,6 +137,7 @@ def study(
             weight=f"WEIGHT_{wave}",
             refused=refused,
             min_per_option=0,
+            show_small=True,  # as the released code: every type counts
             empty="count" if empty == "count" else "drop",
         )
         for wave, path in progress.track(paths.items(), "waves")

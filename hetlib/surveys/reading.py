@@ -30,13 +30,16 @@ NOT_QUESTIONS = (
     "DIGCONF_W*",
 )  # fmt: skip
 
+#: Types of fewer people are not shown unless they are asked for.
+FEW = 10
+
 
 @dataclass(frozen=True, eq=False)
 class Survey:
     """Questions read from one file; iterate over it to get them.
 
     Every respondent of the file is counted in one of ``untyped``, ``unweighted``,
-    ``weightless`` and ``others``, or belongs to a type.
+    ``weightless``, ``others`` and ``few``, or belongs to a type.
 
     Attributes:
         questions: The questions.
@@ -47,6 +50,7 @@ class Survey:
         unweighted: Respondents of a type left out because their weight is empty.
         weightless: Respondents of a type left out because their weight is 0.
         others: Respondents of types that were not asked for.
+        few: Respondents left out because their type has fewer than :data:`FEW`.
         left_out: Answers of the respondents of a type that do not count, by column and reason.
         notes: What else to know about a question, by name.
         absent: Types that the file labels, or has, and nobody who counts belongs to.
@@ -61,6 +65,7 @@ class Survey:
     unweighted: int = 0
     weightless: int = 0
     others: int = 0
+    few: int = 0
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
@@ -91,6 +96,7 @@ class Survey:
             (self.unweighted, "respondents without a weight"),
             (self.weightless, "respondents of weight 0"),
             (self.others, "respondents of other types"),
+            (self.few, f"respondents of types of fewer than {FEW} (show_small=True keeps them)"),
             (len(self.absent), f"types that nobody who counts belongs to: {self.absent}"),
         ):
             lines += [f"left out: {size} {what}"] if size else []
@@ -118,12 +124,14 @@ def read_survey(
     labels: Mapping[str, Mapping[float, str]] | None = None,
     encoding: str | None = None,
     memory: int = 2**28,
+    show_small: bool = False,
 ) -> Survey:
     """Read the questions of a survey with the shares of each type.
 
     Only an empty field is missing, and what an SPSS file declares missing: "None", "NA" and
     "null" are words. People of weight 0 are left out, and with them options that only they
-    chose.
+    chose. So are types of fewer than :data:`FEW` people, of whom shares could tell what one
+    person answered, unless they are asked for.
 
     Args:
         path: A .sav or .csv file.
@@ -147,6 +155,8 @@ def read_survey(
         encoding: What the file's text is written in; if None, what a .sav file says of
             itself, and UTF-8 for CSV.
         memory: Bytes that a batch of columns may take.
+        show_small: Whether types of fewer than :data:`FEW` respondents are kept, and in a
+            question those with fewer answers. Types named in ``only`` are asked for.
 
     Returns:
         The questions in the file's order; iterate over it. It also names each column that
@@ -157,16 +167,17 @@ def read_survey(
         ValueError: not a survey, truncated, or in another encoding; a column given twice, or
             further lines of header; a type or weight column that is missing or of the wrong
             kind; two types of one name; negative weights or all zero; nobody of a type in
-            ``only``; a bad setting.
+            ``only``; types of fewer than :data:`FEW` people alone; a bad setting.
     """
-    rules = _Rules(_codes_refused(refused), min_options, min_per_option, empty, unlabelled)
+    few = 0 if show_small or only is not None else FEW
+    rules = _Rules(_codes_refused(refused), min_options, min_per_option, empty, unlabelled, few)
     type_columns = _texts("types", [types] if isinstance(types, str) else types)
     only = None if only is None else _texts("only", only)
     not_questions = _texts("not_questions", not_questions)
     file = open_file(path, encoding)
     if labels is not None:
         file = replace(file, labels=file.labels | _labels(file, labels))
-    people = _Respondents.of(file, type_columns, weight, only, rules.refused)
+    people = _Respondents.of(file, type_columns, weight, only, rules)
     aside = {*type_columns, people.weight_column}
     skipped: dict[str, str] = {}
     names = []
@@ -199,6 +210,7 @@ def read_survey(
         unweighted=people.unweighted,
         weightless=people.weightless,
         others=people.others,
+        few=people.few,
         left_out=left_out,
         notes=notes,
         absent=people.absent,
@@ -215,6 +227,7 @@ class _Rules:
     min_per_option: float
     empty: str
     unlabelled: str
+    few: int
 
     def __post_init__(self) -> None:
         for name, allowed in (("empty", ("drop", "count")), ("unlabelled", ("skip", "drop"))):
@@ -298,6 +311,7 @@ class _Respondents:
     unweighted: int
     nobody: NDArray[np.bool_]
     others: int
+    few: int
 
     @property
     def weightless(self) -> int:
@@ -310,7 +324,7 @@ class _Respondents:
         columns: list[str],
         weight: str | Literal[False] | None,
         only: Sequence[str] | None,
-        refused: tuple[float, ...],
+        rules: _Rules,
     ) -> _Respondents:
         """Read the type and weight columns of a file; errors as for ``read_survey``."""
         if not columns:
@@ -323,7 +337,7 @@ class _Respondents:
         weight_column = _weight_column(file, weight)
         read = dict(file.read([*columns, weight_column]))
         w = np.ones(file.rows) if not weight_column else _weights(file, weight_column, read)
-        parts = [_type_codes(file, name, read[name], refused) for name in columns]
+        parts = [_type_codes(file, name, read[name], rules.refused) for name in columns]
         index, names = parts[0]
         for codes, labels in parts[1:]:
             index = np.where((index < 0) | (codes < 0), -1, index * len(labels) + codes)
@@ -332,7 +346,8 @@ class _Respondents:
         bare = ~untyped & np.isnan(w)
         nobody = ~untyped & (w == 0)
         index = np.where(bare | nobody, -1, index)
-        used = np.bincount(index[index >= 0], minlength=len(names)) > 0
+        sizes = np.bincount(index[index >= 0], minlength=len(names))
+        used = sizes > 0
         absent = tuple(t for t, k in zip(names, used, strict=True) if not k)
         keep = [t for t, k in zip(names, used, strict=True) if k]
         if twice := [t for t, count in Counter(keep).items() if count > 1]:
@@ -347,6 +362,14 @@ class _Respondents:
             keep = [t for t in keep if t in only]
         if not keep:
             raise ValueError(f"nobody has a type in {', '.join(columns)}")
+        size = dict(zip(names, sizes.tolist(), strict=True))
+        small = [t for t in keep if size[t] < rules.few]
+        keep = [t for t in keep if t not in small]
+        if not keep:
+            raise ValueError(
+                f"every type in {', '.join(columns)} has fewer than {rules.few} people; "
+                "show_small=True shows them"
+            )
         place = np.array(
             [keep.index(t) if k and t in keep else -1 for t, k in zip(names, used, strict=True)]
             + [-1]
@@ -360,7 +383,8 @@ class _Respondents:
             untyped=int(untyped.sum()),
             unweighted=int(bare.sum()),
             nobody=nobody,
-            others=int((place[index[index >= 0]] < 0).sum()),
+            others=int((place[index[index >= 0]] < 0).sum()) - (few := sum(size[t] for t in small)),
+            few=few,
         )
 
 
@@ -491,6 +515,15 @@ def _question(
         left_out["codes without a label"] = int(without.sum())
         answered &= ~without
         codes, index = _distinct(values[answered])
+    each = np.bincount(people.index[answered], minlength=len(people.types))
+    small = (each > 0) & (each < rules.few)
+    if small.any():
+        hidden = member & small[people.index]
+        left_out[f"of types with fewer than {rules.few} (show_small=True keeps them)"] = int(
+            (hidden & answered).sum()
+        )
+        member, asked, answered = member & ~hidden, asked & ~hidden, answered & ~hidden
+        codes, index = _distinct(values[answered])
     shadow = ~member & ~np.isin(values, [*codes, *rules.refused]) & ~no_answer & ~declared
     for c in np.unique(values[shadow]):
         who = shadow & (values == c)
@@ -503,7 +536,7 @@ def _question(
 
     n = int(asked.sum() if rules.empty == "count" else len(index))
     if not len(index):
-        return no("no answers")
+        return no(f"no type with {rules.few} answers" if small.any() else "no answers")
     if len(codes) < rules.min_options:
         return no(f"fewer than {rules.min_options} options")
     if n < rules.min_per_option * len(codes):
@@ -528,21 +561,23 @@ def _question(
     text = file.texts.get(name, "")
     total = W.sum(axis=1, keepdims=True)
     present = total[:, 0] > 0
-    silent = [t for t, k in zip(people.types, present, strict=True) if not k]
+    silent = [people.types[k] for k in np.flatnonzero(~present & ~small)]
     if rules.empty == "count":  # as the released code: everybody has a mass, and some shares
         shares = np.where(total > 0, W / np.where(total > 0, total, 1), 1 / shape[1])
         mass = np.bincount(people.index[asked], people.weights[asked], minlength=shape[0])
         if silent:
             notes.append(f"equal shares for {silent}, who gave no answer")
-        masses = np.asarray(mass / mass.sum())
+        shown = ~small
+        who = tuple(people.types[k] for k in np.flatnonzero(shown))
         found = Question(
-            name, tuple(options), shares, masses, n, people.types, text, C, W, S
+            name, tuple(options), shares[shown], np.asarray(mass / mass.sum())[shown], n, who,
+            text, C[shown], W[shown], S[shown],
         )  # fmt: skip
     else:
         if silent:
             notes.append(f"no answer from {silent}")
-        who = [t for t in people.types if t not in silent]
-        found = question(name, options, who, W[present], C[present], S[present], text)
+        found_types = [people.types[k] for k in np.flatnonzero(present)]
+        found = question(name, options, found_types, W[present], C[present], S[present], text)
     return found, "; ".join(notes), left_out
 
 

@@ -227,3 +227,18 @@ def test_what_a_world_cannot_have_is_said() -> None:
     labels = LabelSet(make_world("many", 0, Conditions(assumed=24)), 1_000, 0)
     with pytest.raises(ImpossibleError, match="2 labels of each of 24 groups"):
         labels.votes(2)
+
+
+def test_kinds_within_a_group_differ_half_as_much_as_groups() -> None:
+    """Standard deviations of 0.75 and 1.5 at the scale of 1.5, in proportion at others."""
+    for scale in (1.5, 3.0):
+        r = np.array(
+            [
+                make_world("groups", seed, Conditions(scale=scale)).population.rewards
+                for seed in range(200)
+            ]
+        ).reshape(200, 3, 6, -1)
+        within = r.std(axis=2, ddof=1)
+        assert np.sqrt((within**2).mean()) == pytest.approx(0.5 * scale, rel=0.02)
+        between = r.mean(axis=2).var()
+        assert between == pytest.approx(scale**2 * (1 + 0.25 / 6), rel=0.06)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.special import expit
 
 from hetlib import Population
@@ -124,3 +125,10 @@ def test_slip_shrinks_margins() -> None:
     value = expected.expected_loss(slip, expected.probabilities(both, o), o)
     s = newton.minimise_pairwise(value, [0.5, 0.5])
     assert s[0] - s[1] == pytest.approx(h, abs=1e-7)
+
+
+@pytest.mark.parametrize("types", [1, 2, 5, 16])
+@pytest.mark.parametrize("h", [0.0, 1e-3, 0.1])
+def test_the_tail_integral_where_its_series_is_slowest(h: float, types: int) -> None:
+    wanted, _ = quad(lambda v: v**types / (1 + v) ** 2, 0, np.exp(-h), epsabs=0, epsrel=2e-14)
+    assert expected.tail_integral(np.array([h]), types)[0] == pytest.approx(wanted, rel=1e-13)

@@ -155,6 +155,16 @@ def test_corrected_formula() -> None:
     assert losses.corrected(h, won, V, alpha=0.7).item() == pytest.approx(expected.item())
 
 
+def test_the_strength_of_a_correction_that_names_none() -> None:
+    """That of Eq. (14): one."""
+    h, won = torch.tensor([0.3, -0.8], dtype=F64), torch.tensor([1, 0])
+    V = torch.tensor([0.2, 0.4], dtype=F64)
+    s, sign = torch.sigmoid(h), torch.tensor([1.0, -1.0], dtype=F64)
+    term = 0.5 * V * s * (1 - s) * (1 - 2 * s)
+    expected = -torch.log(torch.sigmoid(sign * h) + sign * term).mean()
+    assert losses.corrected(h, won, V).item() == pytest.approx(expected.item())
+
+
 def test_corrected_clamp_and_floor() -> None:
     h = torch.tensor([1.0], dtype=F64)
     s = torch.sigmoid(h).item()
@@ -162,6 +172,7 @@ def test_corrected_clamp_and_floor() -> None:
     clamped = losses.corrected(h, one, V, alpha=2.0, clamp=0.1).item()
     assert clamped == pytest.approx(-math.log(s - 2 * 0.1))
     assert losses.corrected(h, one, V, alpha=2.0, eps=1e-3).item() == -math.log(1e-3)
+    assert losses.corrected(h, one, V, alpha=2.0).item() == pytest.approx(13.815510557964274)
 
 
 BAD = [

@@ -176,3 +176,12 @@ def test_bad_input(arguments: dict[str, Any], message: str) -> None:
 def test_sizes_must_agree() -> None:
     with pytest.raises(ValueError, match="pairwise has 2 responses"):
         Correction(1.0, V).loss(expit([[0.0, 1.0], [-1.0, 0.0]]))
+
+
+def test_the_floor_of_the_stabilised_logarithm() -> None:
+    """Far below zero a likelihood is one in a million, as Section 5.1 stabilises it."""
+    term = Correction(0.0, variance=np.zeros((2, 2)))
+    wins = np.array([[0.0, 1.0], [0.0, 0.0]])
+    value, slope, _ = term.weighted(wins)(np.array([[0.0, -40.0], [40.0, 0.0]]))
+    assert value.sum() == pytest.approx(13.815510557964274, rel=1e-12)
+    assert slope.sum() == 0

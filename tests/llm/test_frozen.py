@@ -97,3 +97,19 @@ def test_what_is_stored_was_made_with_the_parameter_file() -> None:
     assert states.lengths.max() <= asked["longest"]
     assert states.differences.shape == (stored["results"]["pairs"], stored["results"]["directions"])
     assert path.with_suffix(".npz").stat().st_size < 2e6
+
+
+def test_the_ridges_to_choose_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Powers of ten from one to ten thousand, each fitted once to four fifths."""
+    asked = []
+
+    def fit(x: np.ndarray, p: np.ndarray, labels: float, ridge: float) -> np.ndarray:
+        asked.append((len(x), ridge))
+        return np.full(x.shape[1], 1 / ridge)  # the last is nearest to nothing
+
+    monkeypatch.setattr(frozen, "fit_linear", fit)
+    x = -np.ones((50, 2))
+    states = frozen.States(x, np.ones((50, 2), np.int64), 7 * np.arange(50), 1.0)
+    found = frozen.fit_chosen(states, np.ones(50, bool), np.ones(50))
+    assert asked == [*((40, ridge) for ridge in (1, 10, 100, 1000, 10_000)), (50, 10_000)]
+    assert found == pytest.approx(1e-4)

@@ -218,3 +218,21 @@ def test_bad_arguments_are_named() -> None:
 def test_average_counts_the_careless_as_zero() -> None:
     model: Fit = fit(planted(careless=0.5, people=150, labels=60), Kind(careless=True))
     assert model.average_reward == pytest.approx((1 - model.careless) * model.rewards[0])
+
+
+def test_five_larger_ratios_end_a_test() -> None:
+    """A model against itself: every simulated ratio is as large as the observed one, zero."""
+    data = planted(people=20, labels=10)
+    step = models.ratio_test(data, Kind(), Kind(), what="x", draws=30)
+    assert (step.draws, step.p) == (5, 1.0)
+    few = models.ratio_test(data, Kind(), Kind(), what="x", draws=4)
+    assert (few.draws, few.p) == (4, 1.0)
+
+
+@pytest.mark.parametrize(("level", "least"), [(0.05, 99), (0.1, 49), (0.25, 19), (0.5, 9)])
+def test_five_differences_share_the_level(level: float, least: int) -> None:
+    """So many draws that a p-value of a fifth of the level can be reached, and one fewer."""
+    data = planted(people=20, labels=10)
+    with pytest.raises(ValueError, match=f"cannot reach the level {level}; {least} can"):
+        diagnose(data, draws=least - 1, level=level)
+    assert 1 / (least + 1) <= level / 5 + 1e-12

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import log_expit
 
 from hetlib.borda.optima import bradley_terry as fit_one
 from hetlib.borda.optima import ipo_policy
 from hetlib.core.labels import Linked
 from hetlib.linked.corrected import Correction, corrected_reward
-from hetlib.linked.moments import tabular_moments
+from hetlib.linked.moments import JointMoments, tabular_moments
 from hetlib.ring import runs
 from hetlib.ring.curves import (
     METHODS,
@@ -286,3 +288,35 @@ def test_stored_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(RING, scales=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="other settings"):
         runs.load_or_compute(other, file, tmp_path / "scratch", run=False)
+
+
+@pytest.mark.parametrize("fit", ["dpo", "ipo", "corrected", "many"])
+def test_the_ridge_of_a_fit_that_names_none(fit: str) -> None:
+    """One tenth of half the sum of squared rewards, found again by a general solver."""
+    wins = np.array([[0.0, 4.0, 2.0], [1.0, 0.0, 3.0], [2.0, 1.0, 0.0]])
+    if fit == "many":
+        found = fit_many(RING, "dpo", 300, 2, np.random.default_rng(0))
+        again = fit_many(RING, "dpo", 300, 2, np.random.default_rng(0), ridge=0.1)
+        assert (found == again).all()
+        assert abs(found - fit_many(RING, "dpo", 300, 2, np.random.default_rng(0), None, 0.2)).any()
+        return
+    if fit == "corrected":
+        flat = JointMoments(np.full((3, 3), 0.25), np.full((3, 3), 0.25))
+        reward = fit_corrected(wins[None], flat, 0.0).reward[0]
+    else:
+        reward = {"dpo": fit_dpo_tables, "ipo": fit_ipo}[fit](wins[None]).reward[0]
+
+    def value(s: np.ndarray) -> float:
+        h = s[:, None] - s[None, :]
+        each = (h - 0.5) ** 2 if fit == "ipo" else -log_expit(h)
+        return float((wins * each).sum() + 0.1 / 2 * ((s - s.mean()) ** 2).sum())
+
+    best = minimize(value, np.zeros(3), method="BFGS", options={"gtol": 1e-9}).x
+    assert reward == pytest.approx(best - best.mean(), abs=1e-5)
+
+
+def test_networks_are_trained_as_in_the_released_code() -> None:
+    """The settings of the released code; the paper prints none."""
+    assert NetworkSettings() == NetworkSettings(
+        steps=10_000, batch=1024, size=500_000, hidden=15, rate=0.001, joint_rate=0.01
+    )

@@ -56,6 +56,17 @@ def test_one_dimensional_form() -> None:
         assert mean[k] == pytest.approx(np.mean(values))
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.1, 0.2, 0.45])
+def test_noise_turns_that_share_of_the_labels(noise: float) -> None:
+    """What a type answers is turned around with exactly this probability."""
+    ring = replace(SMALL, noise=noise, weights=(0.5, 0.2, 0.3))
+    rewards, p = SMALL.centred().rewards, 0.0
+    for w, r in zip((0.5, 0.2, 0.3), rewards, strict=True):
+        p = p + w * expit(r[:, None] - r[None, :])
+    assert ring.pairwise() == pytest.approx((1 - noise) * p + noise * (1 - p), abs=1e-12)
+    assert np.allclose(ring.population(3).pairwise() + ring.population(3).pairwise().T, 1)
+
+
 def test_samples_follow_the_probabilities() -> None:
     ring = replace(SMALL, weights=(0.5, 0.2, 0.3), noise=0.1)
     D = np.array([0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])

@@ -469,3 +469,80 @@ def test_columns_in_batches_of_a_table_are_the_same(tmp_path: Path) -> None:
     assert whole.report() == one.report()
     for a, b in zip(whole, one, strict=True):
         assert (a.shares == b.shares).all()
+
+
+# ---- people who could be recognised ----
+
+
+def few_file(folder: Path, sizes: dict[str, int], answers: int | None = None) -> Path:
+    """A question and types of these sizes; of the last type only so many answered."""
+    last = list(sizes)[-1]
+    rows = [
+        {"party": t, "q": "" if t == last and answers is not None and k >= answers else 1 + k % 3}
+        for t, size in sizes.items()
+        for k in range(size)
+    ]
+    pd.DataFrame(rows).to_csv(folder / "few.csv", index=False)
+    return folder / "few.csv"
+
+
+def read_few(path: Path, **more: Any) -> surveys.Survey:
+    return surveys.read_survey(path, "party", False, min_per_option=1, **more)
+
+
+@pytest.mark.parametrize("empty", ["drop", "count"])
+@pytest.mark.parametrize(
+    ("size", "answers", "more", "shown"),
+    [
+        (9, None, {}, False), (1, None, {}, False), (10, None, {}, True), (30, 9, {}, False),
+        (30, 3, {}, False), (30, 10, {}, True), (9, None, {"show_small": True}, True),
+        (30, 3, {"show_small": True}, True), (9, None, {"only": ["a", "b", "z"]}, True),
+        (30, 3, {"only": ["a", "z"]}, True),
+    ],
+)  # fmt: skip
+def test_types_of_few_people_are_shown_only_if_asked_for(
+    tmp_path: Path, size: int, answers: int | None, more: Any, shown: bool, empty: str
+) -> None:
+    found = read_few(
+        few_file(tmp_path, {"a": 40, "b": 50, "z": size}, answers), empty=empty, **more
+    )
+    q = found["q"]
+    assert ("z" in q.types) == shown
+    assert len(q.shares) == len(q.masses) == len(q.types)
+    assert q.masses.sum() == pytest.approx(1)
+    assert q.counts is not None
+    assert "show_small=True keeps them" in found.report() or shown
+    if not shown:
+        assert q.n == q.counts.sum() == 90
+        assert found.few == (size if answers is None else 0)
+        assert "'z'" not in found.report() or answers is not None  # as a type of 30 it has a name
+        told = (
+            found.few
+            or found.left_out["q"]["of types with fewer than 10 (show_small=True keeps them)"]
+        )
+        assert told == (size if answers is None else answers)
+
+
+def test_combined_types_of_few_people_too(tmp_path: Path) -> None:
+    path = few_file(tmp_path, {"a": 40, "b": 50})
+    table = pd.read_csv(path)
+    table["age"] = ["old" if k < 33 or k > 50 else "young" for k in range(len(table))]
+    table.to_csv(path, index=False)
+    sizes = table.groupby(["party", "age"]).size()
+    found = surveys.read_survey(path, ["party", "age"], False, min_per_option=1)
+    assert found.types == tuple(", ".join(key) for key, n in sizes.items() if n >= 10)
+    assert found.few == sizes[sizes < 10].sum() > 0
+
+
+def test_nothing_but_types_of_few_people_is_refused(tmp_path: Path) -> None:
+    path = few_file(tmp_path, {"a": 9, "b": 5})
+    with pytest.raises(
+        ValueError, match="every type in party has fewer than 10 people; show_small"
+    ):
+        read_few(path)
+    assert read_few(path, show_small=True).types == ("a", "b")
+    path = few_file(tmp_path, {"a": 50, "b": 50})
+    table = pd.read_csv(path)
+    table.loc[[*range(5, 50), *range(54, 100)], "q"] = np.nan
+    table.to_csv(path, index=False)
+    assert read_few(path).skipped["q"].startswith("no type with 10 answers")

@@ -102,4 +102,4 @@ def test_the_page_on_survey_files_says_what_works(
     assert "2 questions" in shown
     assert "RankingChange" in shown or "None" in shown
     given = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
-    assert set(given) == {"own_file", "own_types", "own_weight", "own_per_option"}
+    assert set(given) == {"own_file", "own_types", "own_weight", "own_per_option", "own_small"}

@@ -120,7 +120,9 @@ def test_exclusions_are_parameters(small: tuple[Wave, Path]) -> None:
     wave, path = small
     default = surveys.read_survey(path)
     assert len(surveys.read_survey(path, min_options=2)) > len(default)
-    assert "FEW_W114" in {q.name for q in surveys.read_survey(path, min_per_option=50)}
+    assert "FEW_W114" in {
+        q.name for q in surveys.read_survey(path, min_per_option=50, show_small=True)
+    }
     loose = surveys.read_survey(path, not_questions=())
     assert "DEVICE_TYPE_W114" in {q.name for q in loose}
     dropped = surveys.read_survey(path, unlabelled="drop")
@@ -135,14 +137,14 @@ def test_exclusions_are_parameters(small: tuple[Wave, Path]) -> None:
 def test_empty_answers_as_in_the_released_code(small: tuple[Wave, Path]) -> None:
     """There, people who were not asked count in the masses and towards the 100 an option."""
     wave, path = small
-    read = surveys.read_survey(path, empty="count")
+    read = surveys.read_survey(path, empty="count", show_small=True)
     assert read["FEW_W114"].n == 2_000
     everybody = [wave.weights[wave.party == u].sum() for u in (1, 2, 9)]
     assert read["FEW_W114"].masses == pytest.approx(np.array(everybody) / sum(everybody))
     assert read["REPONLY_W114"].shares[1:] == pytest.approx(1 / 3)
     assert "equal shares" in read.notes["REPONLY_W114"]
     assert read["FEW_W114"].shares == pytest.approx(
-        surveys.read_survey(path, min_per_option=0)["FEW_W114"].shares
+        surveys.read_survey(path, min_per_option=0, show_small=True)["FEW_W114"].shares
     )
 
 
