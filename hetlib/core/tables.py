@@ -633,6 +633,7 @@ def read_table(
     seen: set[tuple[str, ...]] = set()
     out: list[tuple[float, ...]] = []
     hint: dict[str, str] = {}
+    called: dict[str, dict[str, None]] = {"annotators": {}, "responses": {}}
 
     def refuse(what: str, row: int, more: str = "") -> None:
         wrong[what].append(row)
@@ -646,6 +647,8 @@ def read_table(
             refuse("no text", n, str(error))
             continue
         who, a, b, c = (entry[k] for k in NEEDED["comparisons"])
+        called["annotators"].update({who: None} if who else {})
+        called["responses"].update({name: None for name in (a, b) if name})
         weight = _number(row["weight"]) if "weight" in entry and "weight" in row else 1.0
         if not who and not anonymous:
             refuse("no annotator", n)
@@ -717,13 +720,13 @@ def read_table(
         else "counted once",
     }
     notes += [Note(what, tuple(which), done.get(what, "said")) for what, which in met.items()]
-    for called, names in (("annotators", people.names), ("responses", items.names)):
+    for what, names in called.items():  # of rows that are left out, too
         folded = defaultdict(list)
         for name in names:
             folded[unicodedata.normalize("NFKC", name).casefold()].append(name)
         for same in folded.values():
             if len(same) > 1:
-                notes.append(Note(f"{called} {' and '.join(same)}", (), "taken as different"))
+                notes.append(Note(f"{what} {' and '.join(same)}", (), "taken as different"))
     return Rows(
         tuple(people.names),
         tuple(items.names),

@@ -35,7 +35,8 @@ from hetlib.people.tables import PeopleLabels, graph
 
 
 def _number(count: int, word: str) -> str:
-    return f"{count:,} {word}" + ("" if count == 1 else "s")
+    many = {"person": "people"}.get(word, word + "s")
+    return f"{count:,} {word if count == 1 else many}"
 
 
 def by_person_and_pair(labels: PeopleLabels) -> dict[tuple[int, int], dict[int, list[float]]]:
@@ -149,20 +150,27 @@ def cycle_test(labels: PeopleLabels, prior: float = 0.0) -> CycleTest:
 def findings(found: Diagnosis, data: Answers) -> list[str]:
     """What differs between these people, in sentences, with how sure it is."""
     model, needed, out = found.model, set(found.needed), list[str]()
+    mixed = data.ordered and position_confounded(data)
+    if mixed:
+        out.append(
+            "These data cannot tell apart an effect of position and the rewards: adding the same "
+            "to every first response changes nothing that a difference of rewards could not. "
+            "Pairs shown in both orders would tell."
+        )
     if not data.ordered:
         out.append(
             "These data do not say what was shown first: no effect of position is asked. If pairs "
             "were read from rankings or ratings, they depend on each other given the person, and "
             "strengths or carelessness may be found more often than the level says."
         )
-    elif "position" in needed:
+    elif "position" in needed and not mixed:
         low, high = position_interval(model, data)
         out.append(
             f"Being shown first adds {model.position:.2f} in log odds (95 % interval {low:.2f} to "
             f"{high:.2f}): an effect of position, which is no taste. The rewards below are with "
             "it taken out." + (balance(data, model) if _is_table(data) else "")
         )
-    else:
+    elif not mixed:
         with_position = next(
             (f for f in found.fits.values() if f.kind.position and not f.kind.by_person), None
         )
@@ -184,10 +192,13 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             f"How strongly people feel differs (standard deviation {model.sigma:.2f} of the "
             "logarithm of the strength)."
             + (
-                " Everybody's order is the same here, so that DPO's order is right; its margins "
-                "are too small."
-                if "types" not in needed
-                else " Within a type everybody's order is the same."
+                " Within a type everybody's order is the same."
+                if "types" in needed
+                else " Everybody's order is the same here, so that DPO's order is right; its "
+                "margins are too small."
+                if "position" not in needed or (_is_table(data) and balanced(data))
+                else " Everybody's order is the same, and DPO's margins are too small; the effect "
+                "of position can still turn DPO's order, as shown orders are not balanced."
             )
         )
     if "carelessness" in needed:
@@ -272,8 +283,19 @@ def power(data: Answers, results: Mapping[str, Mapping[str, Mapping[str, int]]],
     )
 
 
-def balance(data: Answers, model: Fit) -> str:
-    """Whether orders are balanced, and what the position effect would do if they were not."""
+def position_confounded(data: Answers) -> bool:
+    """Whether rewards or covariates can give every first response the same advantage.
+
+    Then an effect of position is not identified, however many labels there are.
+    """
+    one = np.ones((len(data.design), 1))
+    rest = np.hstack([data.design, data.common.reshape(len(one), -1)])
+    rank = np.linalg.matrix_rank
+    return bool(rank(np.hstack([rest, one])) == rank(rest))
+
+
+def _shown_first(data: Answers) -> tuple[float, float]:
+    """Of the pair farthest from balance: share with one of the two first, and labels."""
     total = np.asarray((data.first + data.second + data.tie).sum(axis=0)).ravel()
     shown: Counter[tuple[float, ...]] = Counter()
     for row, n in zip(data.design, total, strict=True):
@@ -282,8 +304,17 @@ def balance(data: Answers, model: Fit) -> str:
         (n / (n + shown[tuple(-x for x in row)]), n + shown[tuple(-x for x in row)])
         for row, n in shown.items()
     ]
-    worst, count = max(shares, key=lambda s: abs(s[0] - 0.5) * np.sqrt(s[1]))
-    even = abs(worst - 0.5) < 3 * 0.5 / np.sqrt(count)
+    return max(shares, key=lambda s: abs(s[0] - 0.5) * np.sqrt(s[1]))
+
+
+def balanced(data: Answers) -> bool:
+    """Whether no pair was shown in one order more often than three standard errors of chance."""
+    worst, count = _shown_first(data)
+    return bool(abs(worst - 0.5) < 3 * 0.5 / np.sqrt(count))
+
+
+def balance(data: Answers, model: Fit) -> str:
+    """Whether orders are balanced, and what the position effect would do if they were not."""
     rewards = model.masses @ model.rewards
     gaps = np.abs(np.diff(np.sort(rewards)))
     close = int((gaps < abs(model.position)).sum())
@@ -294,7 +325,7 @@ def balance(data: Answers, model: Fit) -> str:
     )
     return (
         " Shown orders are balanced here, so that it shrinks margins and turns no pair." + more
-        if even
+        if balanced(data)
         else " Shown orders are not balanced here: pooled labels carry the effect." + more
     )
 
@@ -355,6 +386,12 @@ def followed(labels: PeopleLabels, prior: float = 0.0) -> Followed:
     )
 
 
+def _largest_change(items: tuple[str, ...], average: Mapping[str, float]) -> float:
+    """By how much the average prefers, at most, an item that DPO puts behind another."""
+    worth = np.array([average[k] for k in items])
+    return float(np.triu(worth[None, :] - worth[:, None]).max())
+
+
 def what_follows(found: Followed, average: Mapping[str, float]) -> list[str]:
     """DPO's order beside that of the average over people, and how little turns it.
 
@@ -367,7 +404,10 @@ def what_follows(found: Followed, average: Mapping[str, float]) -> list[str]:
         "DPO's order: " + " > ".join(found.items[:40]) + ".",
         "The fitted average over people has the same order."
         if best == list(found.items)
-        else "The fitted average over people has another order: " + " > ".join(best[:40]) + ".",
+        else "The fitted average over people has another order: "
+        + " > ".join(best[:40])
+        + f"; of two items that change places its rewards differ by at most "
+        f"{_largest_change(found.items, average):.2f}.",
     ]
     if found.turned:
         out.append(
@@ -447,8 +487,14 @@ def certain(
     return out
 
 
-def method(found: Diagnosis, labels: PeopleLabels) -> str:
-    """Which methods of chapter 14 the data allow, and which of them there is a reason for."""
+def method(found: Diagnosis, labels: PeopleLabels, data: Answers | None = None) -> str:
+    """Which methods of chapter 14 the data allow, and which of them there is a reason for.
+
+    Args:
+        found: What differs.
+        labels: What was read.
+        data: The counts; with them shown orders are part of the reason.
+    """
     each = np.bincount(labels.who, minlength=len(labels.annotators))
     linked = any(len(v) > 1 for p in by_person_and_pair(labels).values() for v in p.values())
     named = bool(labels.types) and len(set(labels.types)) > 1
@@ -460,7 +506,13 @@ def method(found: Diagnosis, labels: PeopleLabels) -> str:
     if named:
         can.append("consistent losses by named type, where types label the same pairs")
     if "types" not in found.needed:
-        why = "there is no sign of types, so that DPO's order has no reason to be wrong"
+        why = (
+            f"{_number(len(labels.annotators), 'person')} with half of them {np.median(each):.0f} "
+            "labels or more show no types, so that tastes give no reason to leave DPO's order"
+        )
+        pulled = {"position", "position by person"} & set(found.needed)
+        if pulled and data is not None and _is_table(data) and not balanced(data):
+            why += "; position does, as shown orders are not balanced: show both, or take it out"
     elif named:
         why = "types are there and named, so that their labels should be used"
     elif np.median(each) >= 10:

@@ -47,7 +47,7 @@ def table(
 def said(labels: PeopleLabels) -> str:
     data = answers(labels)
     found = diagnose(data, draws=24, level=0.2)
-    return " ".join([*audit.findings(found, data), audit.method(found, labels)])
+    return " ".join([*audit.findings(found, data), audit.method(found, labels, data)])
 
 
 @pytest.mark.slow
@@ -283,3 +283,43 @@ def test_the_page_stands_alone() -> None:
     assert "&lt;b&gt;" in html
     assert "data:image/png;base64,AAAA" in html
     assert "http" not in html
+
+
+def rows_of(shown: dict[tuple[str, str], tuple[int, int]]) -> PeopleLabels:
+    """Labels by ten people: how often the first and the second of each shown pair was chosen."""
+    votes = [(a, b, c) for (a, b), n in shown.items() for c, k in zip((a, b), n, strict=True)
+             for _ in range(k)]  # fmt: skip
+    return read_labels(
+        [
+            {"annotator": f"p{k % 10}", "first": a, "second": b, "choice": c}
+            for k, (a, b, c) in enumerate(votes)
+        ]
+    )
+
+
+def test_position_and_rewards_may_not_be_told_apart() -> None:
+    one_way = rows_of({("A", "B"): (40, 20)})
+    both = rows_of({("A", "B"): (40, 20), ("B", "A"): (25, 35)})
+    chain = rows_of({("A", "B"): (40, 20), ("B", "C"): (40, 20)})
+    additive = rows_of({("A", "B"): (40, 20), ("B", "C"): (40, 20), ("A", "C"): (40, 20)})
+    told = [audit.position_confounded(answers(x)) for x in (one_way, both, chain, additive)]
+    assert told == [True, False, True, False]
+    for labels, words in ((one_way, True), (both, False)):
+        data = answers(labels)
+        text = " ".join(audit.findings(diagnose(data, draws=24, level=0.2), data))
+        assert ("cannot tell apart an effect of position and the rewards" in text) == words
+        assert ("No effect of position" in text or "Being shown first" in text) != words
+
+
+def test_balance_is_of_every_pair() -> None:
+    even = {("A", "B"): (40, 20), ("B", "A"): (25, 35)}
+    uneven = {("A", "C"): (30, 20), ("C", "A"): (2, 3)}
+    assert audit.balanced(answers(rows_of(even)))
+    assert not audit.balanced(answers(rows_of(even | uneven)))
+
+
+def test_the_average_and_dpo_differ_by_so_much() -> None:
+    found = audit.Followed(("A", "B", "C"), np.array([1.0, 0.0, -1.0]), np.inf, None, 0)
+    same, other = ({"A": 1.0, "B": b, "C": -0.5} for b in (0.0, -0.75))
+    assert "the same order" in audit.what_follows(found, same)[1]
+    assert "differ by at most 0.25" in audit.what_follows(found, other)[1]
