@@ -27,7 +27,7 @@ class TableLabels(LabelSet):
     cross-validation divides labels one by one.
 
     Args:
-        table: What :func:`hetlib.read_labels` returns.
+        table: What ``hetlib.read_labels`` returns.
         types: Number of types to look for; that of the table's groups if None.
         weights: Masses of the groups, in their order; their shares of the people, or of the
             labels if nobody is named, if None.
@@ -196,7 +196,7 @@ def fit_table(
     """What methods make of a table of labels.
 
     Args:
-        table: What :func:`hetlib.read_labels` returns.
+        table: What ``hetlib.read_labels`` returns.
         methods: Keys of registered methods; all of them if empty.
         types: As for :class:`TableLabels`; so are the next four.
         weights: Masses of the groups.

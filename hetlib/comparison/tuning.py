@@ -85,7 +85,7 @@ def tune(
     fit: Callable[[D, float, M | None], M],
     loss: Callable[[M, D], float | ArrayLike],
 ) -> Tuned[M]:
-    """Fit a method at the ridge of :data:`RIDGES` that its held-out labels like best.
+    """Fit a method at the ridge of ``RIDGES`` that its held-out labels like best.
 
     With endless data the least ridge is taken, and nothing is held out: an option is chosen by
     the loss of the data themselves, which no fit can flatter.

@@ -29,7 +29,7 @@ def draw_counts(
     """How often each cell of a table came up in ``size`` draws whose law it is, up to a factor.
 
     Returns:
-        Counts of shape repeats + law.shape: one multinomial each, fast for any size.
+        Counts of shape repeats + law.shape, one multinomial each; fast for any size.
     """
     counts = rng.multinomial(size, law.ravel() / law.sum(), repeats or None)
     return counts.reshape(*repeats, *law.shape).astype(np.float64)

@@ -2,7 +2,7 @@
 
 Every row is used, counted, or refused. Three shapes: comparisons (``annotator, first, second,
 choice``), rankings (``annotator, item, rank``) and ratings (``annotator, item, score``); data
-frames, mappings, rows, CSV, JSON lines or Parquet. :mod:`hetlib.people` reads with the same code.
+frames, mappings, rows, CSV, JSON lines or Parquet. ``hetlib.people`` reads with the same code.
 """
 
 from __future__ import annotations
@@ -588,7 +588,7 @@ def read_table(
     features: Mapping[str, Sequence[str]] | None = None,
     remedy: str = "",
 ) -> Rows:
-    """Read any of the three shapes; :func:`read_labels` has the meaning of each argument.
+    """Read any of the three shapes; ``read_labels`` has the meaning of each argument.
 
     Args:
         source: As there.
@@ -598,7 +598,7 @@ def read_table(
         repeats: As there.
         bad: As there.
         anonymous: Whether nobody says who labelled.
-        more: Which of :data:`OPTIONAL` are read where they are; a type must be, unless
+        more: Which of ``OPTIONAL`` are read where they are; a type must be, unless
             all of them are read.
         features: Columns with a feature of the first response and of the second, by its name,
             such as ``{"length": ["length_a", "length_b"]}``; of comparisons only.

@@ -28,7 +28,7 @@ from hetlib.people.models import Answers, Fit, Kind, named, pair_of_fits, simula
 
 #: Rewards of the simulated people.
 TASTE = (1.2, 0.5, 0.0, -0.4, -1.3)
-#: What is planted, by name, as arguments of :func:`people`.
+#: What is planted, by name, as arguments of ``people``.
 PLANTED: dict[str, dict[str, Any]] = {
     "nothing": {},
     "position": {"position": 0.6},

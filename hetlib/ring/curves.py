@@ -369,7 +369,7 @@ def stress_tests(environment: RingEnvironment, points: int) -> dict[str, tuple[A
         points: Number of values of each, 2 to 100; of types, 1 to at most 7.
 
     Returns:
-        By name of what changes: its values, and a case for each.
+        By name of what changes, its values and a case for each.
 
     Raises:
         ValueError: points is no whole number from 2 to 100.

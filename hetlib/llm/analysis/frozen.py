@@ -96,7 +96,7 @@ def write(path: str | Path, states: States) -> None:
 
 
 def read(path: str | Path, digest: str | None = None) -> States:
-    """What :func:`write` stored.
+    """What ``write`` stored.
 
     Args:
         path: The file.
