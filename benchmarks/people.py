@@ -5,7 +5,8 @@
 Ten million labels of 100,000 people over 50 items are written to a Parquet file of whole
 numbers and counted in one pass: wins by pair, and pairs of labels by one person on one pair.
 A plain pandas version groups the same rows. Then both ways fit rewards; and on four shapes of
-data errors are compared of rewards, position, the share of careless people and types, where a
+data errors are compared of rewards (of the median strength, the careless apart), of the average
+over people, position, the share of careless people and types, where a
 peer has such a thing. Peers that are not installed are named; none is a requirement.
 """
 
@@ -86,6 +87,13 @@ KINDS = {
     "types": Kind(types=2),
 }
 TRUE = np.array(simulated.TASTE)
+#: What multiplies the taste in the average over people, by shape.
+MEAN_STRENGTH = {
+    "position": 1.0,
+    "strengths": float(np.exp(simulated.PLANTED["strengths"]["sigma"] ** 2 / 2)),
+    "carelessness": 1 - simulated.PLANTED["carelessness"]["careless"],
+    "types": 1 - 2 * simulated.PLANTED["types"]["opposed"],
+}
 
 
 def error(found: np.ndarray, true: np.ndarray = TRUE) -> float:
@@ -170,6 +178,8 @@ def judged(name: str, seconds: float, got: dict[str, Any], other: np.ndarray) ->
     planted, row = simulated.PLANTED[name], {"ms": 1e3 * seconds}
     if "rewards" in got:
         row["rewards"] = error(np.asarray(got["rewards"]), 0 * TRUE if name == "types" else TRUE)
+        average = np.asarray(got.get("average", got["rewards"]))
+        row["average"] = error(average, MEAN_STRENGTH[name] * TRUE)
     if name == "position" and "position" in got:
         row["position"] = abs(got["position"] - planted["position"])
     if name == "carelessness" and "careless" in got:
@@ -202,6 +212,7 @@ def quality(seeds: int = 5) -> dict[str, dict[str, dict[str, float]]]:
             rewards = fit.average_reward if name == "types" else fit.rewards[0]
             got: dict[str, Any] = {
                 "rewards": rewards,
+                "average": fit.average_reward,
                 "position": fit.position,
                 "careless": fit.careless,
             }
