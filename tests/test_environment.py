@@ -135,7 +135,7 @@ def test_extras_named_in_errors_bring_the_package() -> None:
 # ---- making .venv ----
 
 
-@pytest.mark.parametrize("found", [(3, 10, 13), (3, 6, 15), (2, 7, 18)])
+@pytest.mark.parametrize("found", [(3, 10, 13), (3, 9, 0), (3, 8, 19), (3, 6, 15), (2, 7, 18)])
 def test_an_old_python_is_named(found: tuple[int, int, int]) -> None:
     told = environment.too_old(found, (ROOT / "pyproject.toml").read_text())
     assert told is not None

@@ -16,7 +16,7 @@ from scipy.special import expit, log_expit, logsumexp
 
 from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
-from hetlib.comparison.methods import METHODS, direct
+from hetlib.comparison.methods import METHODS, direct, distributional
 from hetlib.comparison.methods.direct import correction_path
 from hetlib.comparison.methods.ideal_points import fit_points, initial_points, unpack
 from hetlib.comparison.tuning import split
@@ -304,3 +304,18 @@ def test_random_utilities_and_their_width() -> None:
     ridge, x = by_hand(LABELS.anonymous, value, start, lambda x: float(x @ x / 2), widest)
     least = 0.5 + np.pi / 8 * x[3:].min()  # the scale at which it is one half
     agrees("dpl", ridge, x[:3] * np.sqrt(0.5 / least))
+
+
+def test_the_widest_strength() -> None:
+    """Labels of people whose strengths spread more than the limit allows end at the limit."""
+    z, w = np.polynomial.hermite_e.hermegauss(80)
+    strength = np.exp(2.5 * z - 2.5**2 / 2)[:, None, None]
+    law = np.tensordot(w / w.sum(), expit(strength * margins(np.array([4.0, 0.5, 0, -4]))), axes=1)
+    assert distributional.random_strength(1e4 * law, 0.1)[1] == pytest.approx(1.5, abs=1e-9)
+
+
+def test_the_widest_utility() -> None:
+    """One response is a coin toss against all the others, which have a plain order."""
+    wins = np.array([[0, 900, 905, 500], [100, 0, 900, 500], [95, 100, 0, 500], [500.0] * 4])
+    _, variance = distributional.mean_and_variance(wins, 0.1)
+    assert variance == pytest.approx([0, 0, 0, 10], abs=1e-6)

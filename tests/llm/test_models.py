@@ -188,7 +188,7 @@ def test_damaged_files_of_a_run_are_named(tmp_path: Path) -> None:
     (tmp_path / checkpoints.WEIGHTS).write_bytes(b"half")
     with pytest.raises(ValueError, match=rf"{checkpoints.WEIGHTS} is damaged"):
         checkpoints.load_trained(torch.nn.Linear(1, 1), tmp_path)
-    for text in ("{", "[1]", ""):
+    for text in ("{", "[1]", "", "null", '{"a": 1'):
         (tmp_path / "settings.json").write_text(text)
         with pytest.raises(ValueError, match=r"settings.json is damaged"):
             training._claim(tmp_path, {})

@@ -356,3 +356,11 @@ def test_moments_of_a_network_head_against_known_ones() -> None:
     assert variance.variance(*shuffled).mean() < V.mean() / 2  # without links no variance
     with pytest.raises(ValueError, match="no two labels by one annotator"):
         variance.joint_moments(x, linked[:0], answers[:0])
+
+
+@pytest.mark.parametrize(("features", "kept"), [(3, 3), (16, 16), (17, 16), (40, 16)])
+def test_sixteen_directions_of_features_at_most(features: int, kept: int) -> None:
+    x = np.random.default_rng(0).normal(size=(60, features))
+    found = variance.directions(x)
+    assert found.shape == (60, kept)
+    assert (found**2).mean(axis=0) == pytest.approx(np.ones(kept))

@@ -121,6 +121,9 @@ def test_malformed_line(tmp_path: Path, bad: str, message: str) -> None:
 SURROGATES = [
     '{"chosen": "%s \\ud83d", "rejected": "%s b"}' % ((json.dumps(HEAD)[1:-1],) * 2),
     '{"chosen": "%s a", "rejected": "%s \\udc00x"}' % ((json.dumps(HEAD)[1:-1],) * 2),
+    '{"chosen": "%s a", "rejected": "%s \\udc00\\ud83d"}' % ((json.dumps(HEAD)[1:-1],) * 2),
+    '{"chosen": "%s \\ud83d\\ud83d", "rejected": "%s b"}' % ((json.dumps(HEAD)[1:-1],) * 2),
+    '{"chosen": "\\udfff%s a", "rejected": "\\udfff%s b"}' % ((json.dumps(HEAD)[1:-1],) * 2),
 ]
 
 
