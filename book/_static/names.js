@@ -1,30 +1,35 @@
 // What a screen reader says of the arrows that unfold the contents at the side, and of what
 // scrolls, which the keyboard must reach. Buttons that copy code show under the pointer only, so
 // they are no stops of the Tab key; Alt+M makes formulas and explained symbols stops, or undoes it.
+let formulas = -1;
 document.addEventListener("DOMContentLoaded", () => {
   for (const arrow of document.querySelectorAll("li.has-children > details > summary")) {
     const page = arrow.closest("li").querySelector("a").textContent.trim();
     arrow.setAttribute("aria-label", `Pages under ${page}`);
   }
-  const kinds = ".pst-scrollable-table-container, .cell_output > .output, pre, div.math";
-  const boxes = document.querySelectorAll(kinds);
+  const kinds = `.pst-scrollable-table-container, .output, pre, div.math,
+    mjx-container[display="true"], :is(p, dd):has(mjx-container)`;
   const reach = () => {
-    for (const box of boxes) {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    for (const box of document.querySelectorAll(kinds)) {
+      const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
+      if (scrolls || (formulas === 0 && box.matches("mjx-container"))) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   };
   const watch = new ResizeObserver(reach);
-  for (const box of boxes) {
-    watch.observe(box);
-    for (const table of box.children) watch.observe(table);
-  }
-  reach();
+  const follow = () => {
+    for (const box of document.querySelectorAll(kinds)) {
+      watch.observe(box);
+      for (const inside of box.children) watch.observe(inside);
+    }
+    reach();
+  };
+  follow();
+  window.MathJax?.startup?.promise?.then(follow);
 });
 addEventListener("load", () => {
   for (const button of document.querySelectorAll(".copybtn")) button.tabIndex = -1;
 });
-let formulas = -1;
 addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || event.code !== "KeyM") return;
   event.preventDefault();

@@ -239,7 +239,7 @@ THIN = """() => {
     const known = e => seen.get(place(e)) >= 3 && !('kind' in e.dataset);
     const visit = e => {
         for (const child of [...e.children]) {
-            if (child !== e.firstElementChild && known(child) &&
+            if (child !== e.firstElementChild && e.tagName !== 'SUMMARY' && known(child) &&
                 [...child.querySelectorAll('*')].every(known)) {
                 child.replaceWith(...(counted.test(child.tagName)  // so that nth-child is as it was
                     ? [document.createElement(child.tagName)] : []));
