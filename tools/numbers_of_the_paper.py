@@ -16,7 +16,6 @@ from docutils import nodes
 from scorecard import NUMBER, anchor_of, names_of_paper
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx_design.dropdown import dropdown_title
 
 STATEMENTS = "book/statements"
 NOTATION = "book/notation"
@@ -42,7 +41,7 @@ KIND = re.compile(
 )
 # these hold text that is linked already, or none that is prose
 # Titles are links already, or unfold what is below
-TITLES = (nodes.title, dropdown_title)
+TITLES = ("title", "dropdown_title")
 CLOSED = (nodes.reference, nodes.literal, nodes.literal_block, nodes.raw, nodes.math)
 
 
@@ -82,7 +81,7 @@ class Numbers(SphinxPostTransform):
             around = list(ancestors(text))
             if not around or any(isinstance(above, CLOSED) for above in around):
                 continue
-            titled = any(isinstance(above, TITLES) for above in around)
+            titled = any(above.tagname in TITLES for above in around)
             if titled and self.env.docname == STATEMENTS:  # these are all of the paper
                 continue
             parts = list(pieces(text.astext(), known))
