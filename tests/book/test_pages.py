@@ -202,8 +202,8 @@ CUT = """() => [...document.querySelectorAll('article :is(mjx-container[display=
         const wide = e.matches('pre') ? e.scrollWidth : e.getBoundingClientRect().width;
         return place.clientWidth && wide > place.clientWidth + 1;
     }).map(e => 'cut off at 1200 px: ' + e.closest('div').textContent.trim().slice(0, 60))"""
-# After a change of width the theme makes what now scrolls reachable by keyboard, a little later
-SETTLED = """() => [...document.querySelectorAll('pre')].every(
+# After a change of width, what now scrolls becomes reachable by keyboard a little later
+SETTLED = """() => [...document.querySelectorAll('pre, mjx-container[display="true"]')].every(
     e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
 # axe-core looks at every node, several times. Left are one span of each kind of code, the text of
 # each formula, and what shows something new: an element goes if it and all that it holds stand

@@ -93,16 +93,6 @@ def test_the_same_seed_gives_the_same_bytes(plan: Plan, data: Data, tmp_path: Pa
         assert one == two != three
 
 
-def test_settled_pairs_train_without_subnormal_numbers(
-    plan: Plan, data: Data, tmp_path: Path
-) -> None:
-    torch.set_flush_denormal(False)
-    smallest = torch.tensor([torch.finfo(torch.float32).tiny])
-    assert (smallest / 4).item() > 0
-    train(replace(plan.settings, presentations=32), *data, tmp_path, plan.folder)
-    assert (smallest / 4).item() == 0
-
-
 @pytest.mark.slow
 def test_a_finished_run_is_read_again(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = plan.settings.cell("reward-anonymous")

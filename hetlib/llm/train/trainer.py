@@ -128,9 +128,6 @@ class PairTrainer(transformers.Trainer):
     def __init__(self, settings: Settings, held_out: TokenPairs, **options: Any) -> None:
         super().__init__(**options)
         self.remove_callback(PrinterCallback)
-        # Gradients of pairs that are long settled fall below the smallest normal float, and with
-        # such numbers a step can take a processor twenty times as long: they count as zero
-        torch.set_flush_denormal(True)
         self.settings, self.held_out = settings, held_out
         self.shared = batches.shared_tokens(held_out) if settings.shared_prompt else None
         self.rows = batches.row_lengths(held_out, self.shared)
