@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import softmax
+from scipy.special import rel_entr, softmax
 
 from hetlib import checks
 from hetlib.checks import Array
@@ -22,7 +22,6 @@ from hetlib.core.policies import total_variation
 from hetlib.linked.moments import moments_from_counts
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.fits import (
-    distances,
     fit_agreement,
     fit_corrected,
     fit_dpo_tables,
@@ -35,7 +34,7 @@ from hetlib.ring.fits import (
     win_counts_by_type,
 )
 
-#: What ``distances`` measures.
+#: What :func:`learning_curves` measures.
 MEASURES = ("tv", "kl", "regret")
 #: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
 KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
@@ -50,21 +49,31 @@ METHODS = (
 )
 
 
-def at_beta(policy: ArrayLike, beta: float) -> Array:
-    """The policy of the same induced rewards with another strength of the KL penalty.
+def at_beta(policy: ArrayLike, beta: float, reference: ArrayLike | None = None) -> Array:
+    """The policy of the same induced rewards with another KL penalty and reference.
 
     Args:
         policy: Probabilities with beta = 1 and a uniform reference, along the last axis.
         beta: Strength, 1e-3 to 1e3; below 1 the policy is sharper.
+        reference: The other reference, shape (n,), full support; uniform if None.
+
+    Returns:
+        Probabilities in proportion to reference * policy^(1 / beta), shape as given.
 
     Raises:
-        ValueError: a beta out of range, or a probability that is not positive.
+        ValueError: a beta out of range, a probability that is not positive, a malformed
+            reference.
     """
     pi = checks.array("policy", policy, None)
     if (pi <= 0).any():
         where = [int(k) for k in np.argwhere(pi <= 0)[0]]
         raise ValueError(f"policy{where} is {pi[tuple(where)]}; every entry must be positive")
-    out: Array = softmax(np.log(pi) / _strength(beta), axis=-1)
+    scores = np.log(pi) / _strength(beta)
+    if reference is not None:
+        scores = scores + np.log(
+            checks.distribution("reference", reference, pi.shape[-1], full_support=True)
+        )
+    out: Array = softmax(scores, axis=-1)
     return out
 
 
@@ -74,9 +83,18 @@ def _strength(beta: float) -> float:
     return float(beta)
 
 
-def _target(environment: RingEnvironment, beta: float) -> RingEnvironment:
-    """An environment whose pi* with beta = 1 is that of the given one with ``beta``."""
-    return replace(environment, scales=[s / _strength(beta) for s in environment.scales])
+def _target(environment: RingEnvironment, beta: float, reference: ArrayLike | None) -> Array:
+    """pi* of Eq. (10), by offset, shape (n,)."""
+    return environment.centred().optimal_policy(reference, _strength(beta))
+
+
+def _measures(policies: Array, best: Array, beta: float) -> dict[str, Array]:
+    """The measures of :func:`learning_curves`, each of shape (tables,)."""
+    return {
+        "tv": abs(policies - best).sum(axis=1) / 2,
+        "kl": rel_entr(best, policies).sum(axis=1),
+        "regret": beta * rel_entr(policies, best).sum(axis=1),
+    }
 
 
 def _parse(method: str) -> tuple[str, float]:
@@ -236,6 +254,7 @@ def learning_curves(
     seed: int,
     methods: Sequence[str] = METHODS,
     beta: float = 1.0,
+    reference: ArrayLike | None = None,
 ) -> dict[str, dict[str, Array]]:
     """Distances to pi* for each method and number of comparisons.
 
@@ -246,9 +265,10 @@ def learning_curves(
         seed: Of the data; each method and size has a stream of its own.
         methods: Some of :data:`METHODS`.
         beta: Strength of the KL penalty, in pi* and in the methods.
+        reference: Of both, by offset, shape (n,); uniform if None.
 
     Returns:
-        The measures "tv", "kl" and "regret" by name, each of shape (sizes, repeats); NaN for a
+        The measures "tv", "kl" (of pi* from the fit) and "regret" of Eq. (9) by name, each of shape (sizes, repeats); NaN for a
         size at which a fit has no solution.
 
     Raises:
@@ -265,9 +285,9 @@ def learning_curves(
             stream = [seed, KINDS.index(kind), round(1000 * alpha), size]
             rng = np.random.default_rng(stream)
             try:
-                policies = at_beta(fit_many(environment, method, size, repeats, rng), beta)
-                row = distances(policies, _target(environment, beta))
-                rows.append(row | {"regret": beta * row["regret"]})
+                found = fit_many(environment, method, size, repeats, rng)
+                policies = at_beta(found, beta, reference)
+                rows.append(_measures(policies, _target(environment, beta, reference), beta))
             except ConvergenceError:
                 rows.append(dict.fromkeys(MEASURES, np.full(repeats, np.nan)))
         out[method] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
@@ -279,6 +299,7 @@ def exact_distance(
     method: str,
     sampling: ArrayLike | None = None,
     beta: float = 1.0,
+    reference: ArrayLike | None = None,
 ) -> float:
     """Total variation of a method's exact optimum to pi*: its bias.
 
@@ -286,8 +307,8 @@ def exact_distance(
     """
     kind, alpha = _parse(method)
     try:
-        found = at_beta(environment.optimum(kind, sampling, alpha), beta)
-        return total_variation(found, _target(environment, beta).best())
+        found = at_beta(environment.optimum(kind, sampling, alpha), beta, reference)
+        return total_variation(found, _target(environment, beta, reference))
     except ConvergenceError:
         return float("nan")
 
@@ -300,17 +321,24 @@ def mean_distance(
     rng: np.random.Generator,
     sampling: ArrayLike | None = None,
     beta: float = 1.0,
+    reference: ArrayLike | None = None,
 ) -> float:
     """Mean total variation to pi* of fits to fresh data; NaN where one did not converge."""
     try:
-        policies = at_beta(fit_many(environment, method, size, repeats, rng, sampling), beta)
+        found = fit_many(environment, method, size, repeats, rng, sampling)
     except ConvergenceError:
         return float("nan")
-    return float(distances(policies, _target(environment, beta))["tv"].mean())
+    policies = at_beta(found, beta, reference)
+    best = _target(environment, beta, reference)
+    return float(_measures(policies, best, beta)["tv"].mean())
 
 
 def fit_by_prompt(
-    environment: RingEnvironment, comparisons: int, seed: int, beta: float = 1.0
+    environment: RingEnvironment,
+    comparisons: int,
+    seed: int,
+    beta: float = 1.0,
+    reference: ArrayLike | None = None,
 ) -> tuple[dict[str, Array], Array]:
     """Every method on one data set of Section 7.2, each prompt on its own.
 
@@ -320,6 +348,7 @@ def fit_by_prompt(
             corrected fit cannot be relied on below one comparison a pair and prompt.
         seed: Of the data.
         beta: Strength of the KL penalty.
+        reference: By offset, shape (n,); uniform if None.
 
     Returns:
         Policies by prompt and offset, shape (n, n), by method; NaN without a solution. And the
@@ -348,7 +377,7 @@ def fit_by_prompt(
         found[name] = np.full((environment.n,) * 2, np.nan)
         if not name.startswith("corrected") or comparisons >= environment.n**3:
             try:
-                found[name] = at_beta(fit().policy, beta)
+                found[name] = at_beta(fit().policy, beta, reference)
             except ConvergenceError:
                 continue
     won, shown = wins.sum(axis=2), wins.sum(axis=1) + wins.sum(axis=2)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from numpy.typing import ArrayLike
+
 from hetlib.checks import Array
+from hetlib.ring.curves import at_beta
 from hetlib.ring.environment import RingEnvironment
 from hetlib.ring.network import NetworkSettings, Recipe
 from hetlib.store import code_digest, device, load_result, save_result
@@ -55,9 +59,18 @@ GROUPS: dict[str, tuple[dict[str, Recipe], NetworkSettings]] = {
 }
 
 
-def describe(environment: RingEnvironment, groups: Sequence[str] | None = None) -> dict[str, Any]:
+def describe(
+    environment: RingEnvironment,
+    groups: Sequence[str] | None = None,
+    beta: float = 1.0,
+    reference: ArrayLike | None = None,
+) -> dict[str, Any]:
     """Everything that the results depend on, as JSON; what a stored file is held against."""
     out: dict[str, Any] = {"environment": asdict(environment), "seeds": list(SEEDS)}
+    if beta != 1:  # files for beta = 1 and a uniform reference do not mention them
+        out["beta"] = float(beta)
+    if reference is not None:
+        out["reference"] = np.asarray(reference, dtype=np.float64).tolist()
     for name in groups or GROUPS:
         recipes, settings = GROUPS[name]
         out[name] = {"settings": asdict(settings)}
@@ -100,12 +113,22 @@ def one_dimensional_policies(stored: dict[str, Any]) -> Array:
     return np.array([[float(v) for v in row.split()] for row in stored["policy"]])
 
 
-def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
+def compute(
+    environment: RingEnvironment,
+    folder: Path,
+    beta: float = 1.0,
+    reference: ArrayLike | None = None,
+) -> dict[str, Any]:
     """Train all groups; stopped runs go on where they were.
+
+    A network gives the induced reward beta log(pi / pi_ref), Eq. (15), so its training is the
+    same for every beta and reference; these enter where policies are read off.
 
     Args:
         environment: Where the data come from.
         folder: For checkpoints, and the groups that are done.
+        beta: Strength of the KL penalty.
+        reference: By offset, shape (n,); uniform if None.
 
     Returns:
         Results by group, recipe and step.
@@ -115,9 +138,13 @@ def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     code = code_digest(TRAINING, LIBRARIES)
     results: dict[str, Any] = {}
+    best = environment.centred().optimal_policy(reference, beta)
+    read = "" if reference is None else np.asarray(reference, dtype=np.float64).tolist()
+    plain = beta == 1 and reference is None
+    other = "" if plain else "-" + sha256(f"{beta} {read}".encode()).hexdigest()[:8]
     for name, (recipes, settings) in GROUPS.items():
-        wanted = describe(environment, [name])
-        done = folder / f"{name}-{code}.json"  # what other code has made is not read
+        wanted = describe(environment, [name], beta, reference)
+        done = folder / f"{name}-{code}{other}.json"  # what other code has made is not read
         stored = load_result(done, wanted)
         if stored is None:
             steps, policies = train_networks(
@@ -127,9 +154,11 @@ def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
                 settings,
                 done.with_suffix(".safetensors"),
             )
+            if not plain:
+                policies = at_beta(policies, beta, reference)
             group = {
                 recipe: {
-                    str(step): summarise(policies[k, r], environment.best())
+                    str(step): summarise(policies[k, r], best)
                     for k, step in enumerate(steps)
                 }
                 for r, recipe in enumerate(recipes)
@@ -142,7 +171,12 @@ def compute(environment: RingEnvironment, folder: Path) -> dict[str, Any]:
 
 
 def load_or_compute(
-    environment: RingEnvironment, file: Path, folder: Path, run: bool
+    environment: RingEnvironment,
+    file: Path,
+    folder: Path,
+    run: bool,
+    beta: float = 1.0,
+    reference: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """The stored runs, or new ones.
 
@@ -151,6 +185,8 @@ def load_or_compute(
         file: ``results/ring.json``.
         folder: For checkpoints.
         run: Train again, and store the results.
+        beta: Strength of the KL penalty.
+        reference: By offset, shape (n,); uniform if None.
 
     Returns:
         ``{"settings": ..., "results": ...}``.
@@ -159,10 +195,10 @@ def load_or_compute(
         ValueError: the file was made with other settings or by other code.
         FileNotFoundError: there is no file, and ``run`` is False.
     """
-    wanted = describe(environment)
+    wanted = describe(environment, None, beta, reference)
     if run:
         made = {"code": code_digest(TRAINING, ())}
-        save_result(file, wanted | made | device(), compute(environment, folder))
+        save_result(file, wanted | made | device(), compute(environment, folder, beta, reference))
     stored = load_result(file, wanted)
     if stored is None:
         raise FileNotFoundError(f"{file.name} is not there; run with params/09-paper-scale.yml")
