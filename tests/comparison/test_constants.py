@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import Bounds, minimize
 from scipy.special import expit, log_expit, logsumexp
 
@@ -319,3 +320,47 @@ def test_the_widest_utility() -> None:
     wins = np.array([[0, 900, 905, 500], [100, 0, 900, 500], [95, 100, 0, 500], [500.0] * 4])
     _, variance = distributional.mean_and_variance(wins, 0.1)
     assert variance == pytest.approx([0, 0, 0, 10], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("corrected tuned", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)),
+        ("corrected 1", (0.0, 1.0)),
+        ("corrected 2", (0.0, 2.0)),
+    ],
+)
+def test_the_strengths_to_choose_from(
+    key: str, wanted: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fitted to labels whose choice hardly varies, so that every strength is reached."""
+    fits = []
+
+    def capture(_labels: Any, _data: Any, fit: Any, _loss: Any) -> None:
+        fits.append(fit)
+        raise ConvergenceError("that is all")
+
+    monkeypatch.setattr(direct, "tune", capture)
+    with pytest.raises(ConvergenceError):
+        METHODS[key].fit(LABELS)
+    both = 240 * (np.ones((3, 3)) - np.eye(3))  # with as many mixed pairs: independent coins
+    rewards, _ = fits[0]((both, np.triu(2 * both)), 0.1, None)
+    assert tuple(rewards) == wanted
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.8, 1.5])
+@pytest.mark.parametrize("margin", [0.2, 1.0, 3.0, 6.0])
+def test_a_random_strength_is_averaged_to_four_digits(margin: float, spread: float) -> None:
+    def density(z: float) -> float:
+        won = expit(np.exp(spread * z - spread**2 / 2) * margin)
+        return float(won * np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+
+    wanted, _ = quad(density, -12, 12, epsabs=1e-13)
+    found = distributional.strength_law(np.array([margin]), spread)
+    assert found == pytest.approx([wanted], abs=1e-4)
+
+
+def test_fits_that_name_no_ridge_have_the_first() -> None:
+    for fit in (distributional.random_strength, distributional.mean_and_variance):
+        for found, again in zip(fit(LABELS.anonymous), fit(LABELS.anonymous, 0.1), strict=True):
+            assert np.all(found == again)
