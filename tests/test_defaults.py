@@ -25,6 +25,7 @@ from hetlib.mixture.selection import select_types
 from hetlib.people import models, simulated
 from hetlib.ring import fits
 from hetlib.ring.environment import RingEnvironment
+from hetlib.ring.network import Recipe
 from hetlib.surveys import questions
 
 TYPES = Population([[1.0, 0.0, -1.0], [-1.0, 0.5, 0.2]])
@@ -42,6 +43,10 @@ WIDE = Correction(4.0, variance=8.0 * (1 - np.eye(3)))  # with several stationar
 
 def corrected(**given: Any) -> Any:
     return Correction(choice_variance=VARIED, **given).likelihood(np.array(COUNTS))
+
+
+def drawn(source: Any) -> Callable[..., Any]:
+    return lambda **given: source.sample(20, np.random.default_rng(0), **given)
 
 
 def numbers(result: Any) -> list[np.ndarray]:
@@ -68,6 +73,10 @@ CASES: list[tuple[str, Callable[..., Any], str, Any, Any]] = [
     ("moments", partial(neural_moments, TWICE, 3, steps=5), "hidden", 64, 32),
     ("moments", partial(neural_moments, TWICE, 3, steps=5), "learning_rate", 0.01, 0.02),
     ("moments", partial(neural_moments, TWICE, 3, hidden=2), "steps", 800, 799),
+    ("ring", partial(RING.optimum, "corrected"), "alpha", 1.0, 2.0),
+    ("ring", drawn(RING), "labels", 1, 2),
+    ("network", partial(Recipe, "corrected"), "alpha", 1.0, 2.0),
+    ("people", drawn(TYPES), "labels", 1, 2),
     ("shares", partial(pairwise_shares, MIXED + COUNTS), "prior", 0.0, 1.0),
     ("agreement", partial(fits.fit_agreement, COUNTS[None], 2), "ridge", 0.1, 0.2),
     ("released", partial(fits.fit_shifted_agreement, COUNTS[None], COUNTS.T[None], 2), "ridge",
