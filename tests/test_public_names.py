@@ -262,7 +262,7 @@ _QUESTION = importlib.import_module("hetlib.surveys.questions").question(
     **CALLS["surveys.questions.question"]
 )
 MORE: dict[str, dict[str, Any]] = {
-    "rewards": {}, "population": {}, "select": {"types": ["u"]}, "drop_options": {"least": 0.1},
+    "rewards": {}, "population": {}, "select": {"types": ["u"]},
     "smooth": {"pseudo": 0.5}, "resample": {},
 }  # fmt: skip
 for name, more in MORE.items():

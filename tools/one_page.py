@@ -19,16 +19,19 @@ from tidy import read_notebook
 from hetlib import store
 
 STYLE = (
-    "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;text-align:right}"
+    "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em;"
+    "overflow-wrap:anywhere}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .7em;text-align:right;min-width:4em}"
     "img{max-width:100%}"
 )
 
 
 def prose(text: str) -> str:
-    """Markdown as HTML; targets go, and a role is what it names."""
+    """Markdown as HTML; targets go, and so do roles, but for the number of a chapter."""
     text = re.sub(r"^\([\w-]+\)=\n", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\(\{ref\}`[^`]*`\)|\{ref\}`([^`]*)`", lambda m: m[1] or "", text)
+    text = re.sub(r"\s*\(\{ref\}`[^`]*`\)", "", text)
+    text = re.sub(r"\{ref\}`sec-0?(\d+)[\w-]*`", r"chapter \1", text)
+    text = re.sub(r"\{ref\}`(?:([^`<]*?)\s*<[^`]*>|([^`]*))`", lambda m: m[1] or m[2], text)
     parser = importlib.import_module("markdown_it")  # comes with jupytext
     return str(parser.MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
@@ -40,7 +43,9 @@ def output(out: NotebookNode) -> str:
         return f'<img alt="figure" src="data:image/png;base64,{data["image/png"].strip()}">'
     if "text/html" in data:
         return str(data["text/html"])
-    return f"<pre>{escape(str(out.get('text') or data.get('text/plain', '')))}</pre>"
+    text = str(out.get("text") or data.get("text/plain", ""))
+    text = re.sub(r"^\S.*?:\d+: (\w*Warning: .*)\n(?:  .*\n?)?", r"\1\n", text, flags=re.MULTILINE)
+    return f"<pre>{escape(text)}</pre>"
 
 
 def page(notebook: NotebookNode) -> str:

@@ -54,7 +54,8 @@ def luce_shepard_rewards(shares: ArrayLike, floor: float = 1e-15) -> Array:
         ValueError: a negative or non-finite share, a row without answers, or a floor that is
             not between 0 and 1 / options, which equal shares would fall below.
     """
-    s = checks.array("shares", shares, max(np.ndim(shares), 2))
+    s = checks.array("shares", shares, None)
+    s = checks.array("shares", s, max(s.ndim, 2))
     if (s < 0).any():
         where = [int(k) for k in np.argwhere(s < 0)[0]]
         raise ValueError(f"shares{where} is {s[tuple(where)]}; shares must be non-negative")
@@ -147,29 +148,6 @@ class Question:
             counts=None if self.counts is None else self.counts[k],
             weights=None if self.weights is None else self.weights[k],
             squares=None if self.squares is None else self.squares[k],
-        )
-
-    def drop_options(self, least: float) -> Question:
-        """The question without options that some type chose with a share below ``least``.
-
-        Raises:
-            ValueError: fewer than two options would remain, or least is no share.
-        """
-        if not 0 <= checks.real("least", least) <= 1:
-            raise ValueError(f"least is {least}; a share lies in [0, 1]")
-        keep = np.flatnonzero(self.shares.min(axis=0) >= least)
-        if len(keep) < 2:
-            raise ValueError(
-                f"least is {least}: fewer than two options of {self.name} have shares that large"
-            )
-        shares = self.shares[:, keep] / self.shares[:, keep].sum(axis=1, keepdims=True)
-        return replace(
-            self,
-            options=tuple(self.options[k] for k in keep),
-            shares=shares,
-            counts=None if self.counts is None else self.counts[:, keep],
-            weights=None if self.weights is None else self.weights[:, keep],
-            squares=None if self.squares is None else self.squares[:, keep],
         )
 
     def smooth(self, pseudo: float) -> Question:
@@ -298,7 +276,8 @@ def pairwise(shares: ArrayLike, masses: ArrayLike, floor: float = 1e-15) -> Arra
         ValueError: shares or masses that are not finite, negative, or above 1, of shapes that
             do not fit, or a floor as for :func:`luce_shepard_rewards`.
     """
-    s = checks.array("shares", shares, max(np.ndim(shares), 2))
+    s = checks.array("shares", shares, None)
+    s = checks.array("shares", s, max(s.ndim, 2))
     m = checks.array("masses", masses, s.ndim - 1)
     if m.shape != s.shape[:-1]:
         raise ValueError(

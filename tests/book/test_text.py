@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import jupytext
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from digests import python_cells
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -19,6 +23,8 @@ from matplotlib.text import Text
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from hetlib.book import plots, sliders, text
+
+ROOT = Path(__file__).parents[2]
 
 #: Each would break at least one medium if it were not escaped.
 NAMES = (
@@ -137,6 +143,21 @@ def test_every_public_figure_is_tried() -> None:
         and any("str" in str(p.annotation) for p in inspect.signature(made).parameters.values())
     }
     assert found == tried | markup
+
+
+def test_names_are_escaped_once() -> None:
+    """Chapters hand names as they are to a figure that escapes them itself."""
+    calls = []
+    for page in sorted((ROOT / "book").glob("*.md")):
+        code = "\n".join(python_cells(jupytext.read(page, fmt="md:myst")))
+        calls += [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Call)]
+    itself = re.compile(r"\b(bump|bars|panels|slider_figure)$")
+    drawn = [c for c in calls if itself.search(ast.unparse(c.func))]
+    assert len(drawn) > 8
+    for call in drawn:
+        within = [n for part in (*call.args, *call.keywords) for n in ast.walk(part)]
+        called = {ast.unparse(n.func) for n in within if isinstance(n, ast.Call)}
+        assert not called & {"label", "html", "markdown"}, ast.unparse(call)
 
 
 @pytest.mark.slow

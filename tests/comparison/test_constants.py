@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import Bounds, minimize
 from scipy.special import expit, log_expit, logsumexp
 
@@ -18,6 +19,7 @@ from hetlib.checks import Array
 from hetlib.comparison.budgets import LabelSet
 from hetlib.comparison.methods import METHODS, direct, distributional
 from hetlib.comparison.methods.direct import correction_path
+from hetlib.comparison.methods.games import nash_policy
 from hetlib.comparison.methods.ideal_points import fit_points, initial_points, unpack
 from hetlib.comparison.tuning import split
 from hetlib.comparison.worlds import Conditions, make_world
@@ -193,25 +195,41 @@ def test_corrected_with_its_prior_its_strengths_and_its_floor() -> None:
     assert np.allclose(found.policy, LABELS.policy(reward), atol=1e-9)
 
 
+def handed(monkeypatch: pytest.MonkeyPatch, module: Any, key: str) -> tuple[Any, Any]:
+    """The fit and the loss that a method hands to cross-validation."""
+    found = []
+
+    def capture(_labels: Any, _data: Any, fit: Any, loss: Any) -> None:
+        found.append((fit, loss))
+        raise ConvergenceError("that is all")
+
+    monkeypatch.setattr(module, "tune", capture)
+    with pytest.raises(ConvergenceError):
+        METHODS[key].fit(LABELS)
+    return found[0][0], found[0][1]
+
+
 @pytest.mark.parametrize(("winner", "likelihood"), [(0, 0.999), (2, 0.001)])
 def test_the_floor_of_the_corrected_likelihood(
     winner: int, likelihood: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cross-validation is handed, at margins so large that only the cut is left."""
-    losses = []
-
-    def capture(_labels: Any, _data: Any, _fit: Any, loss: Any) -> None:
-        losses.append(loss)
-        raise ConvergenceError("that is all")
-
-    monkeypatch.setattr(direct, "tune", capture)
-    with pytest.raises(ConvergenceError):
-        METHODS["corrected tuned"].fit(LABELS)
+    """At margins so large that only the cut is left."""
+    _, loss = handed(monkeypatch, direct, "corrected tuned")
     flat = JointMoments(np.full((3, 3), 0.25), np.full((3, 3), 0.25))
     both = np.zeros((3, 3))
     both[winner, 2 - winner] = 1  # two labels
-    found = losses[0](({0.0: np.array([20.0, 0.0, -20.0])}, flat), (both, np.zeros((3, 3))))
+    found = loss(({0.0: np.array([20.0, 0.0, -20.0])}, flat), (both, np.zeros((3, 3))))
     assert found[0] == pytest.approx(-2 * np.log(likelihood), rel=1e-12)
+
+
+@pytest.mark.parametrize(("key", "spread"), [("mixdpo", 0.0), ("dpl", np.zeros(2))])
+def test_the_floor_of_a_random_utility(
+    key: str, spread: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A label against an endless margin costs what one in a million millions does."""
+    _, loss = handed(monkeypatch, distributional, key)
+    found = loss((np.array([1e4, 0.0]), spread), np.array([[0.0, 5.0], [1.0, 0.0]]))
+    assert found == pytest.approx(12 * np.log(10), rel=1e-12)
 
 
 def test_the_corrected_strengths_have_the_prior_too() -> None:
@@ -319,3 +337,45 @@ def test_the_widest_utility() -> None:
     wins = np.array([[0, 900, 905, 500], [100, 0, 900, 500], [95, 100, 0, 500], [500.0] * 4])
     _, variance = distributional.mean_and_variance(wins, 0.1)
     assert variance == pytest.approx([0, 0, 0, 10], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("corrected tuned", (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)),
+        ("corrected 1", (0.0, 1.0)),
+        ("corrected 2", (0.0, 2.0)),
+    ],
+)
+def test_the_strengths_to_choose_from(
+    key: str, wanted: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fitted to labels whose choice hardly varies, so that every strength is reached."""
+    fit, _ = handed(monkeypatch, direct, key)
+    both = 240 * (np.ones((3, 3)) - np.eye(3))  # with as many mixed pairs: independent coins
+    rewards, _ = fit((both, np.triu(2 * both)), 0.1, None)
+    assert tuple(rewards) == wanted
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.8, 1.5])
+@pytest.mark.parametrize("margin", [0.2, 1.0, 3.0, 6.0])
+def test_a_random_strength_is_averaged_to_four_digits(margin: float, spread: float) -> None:
+    def density(z: float) -> float:
+        won = expit(np.exp(spread * z - spread**2 / 2) * margin)
+        return float(won * np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
+
+    wanted, _ = quad(density, -12, 12, epsabs=1e-13)
+    found = distributional.strength_law(np.array([margin]), spread)
+    assert found == pytest.approx([wanted], abs=1e-4)
+
+
+def test_fits_that_name_no_ridge_have_the_first() -> None:
+    for fit in (distributional.random_strength, distributional.mean_and_variance):
+        for found, again in zip(fit(LABELS.anonymous), fit(LABELS.anonymous, 0.1), strict=True):
+            assert np.all(found == again)
+
+
+def test_an_equilibrium_that_names_no_penalty_has_one() -> None:
+    P = WORLD.population.pairwise()
+    assert np.all(nash_policy(P) == nash_policy(P, beta=1.0))
+    assert abs(nash_policy(P) - nash_policy(P, beta=1.5)).max() > 1e-3

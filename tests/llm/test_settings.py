@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -185,14 +186,46 @@ def test_plan_names_a_field_of_another_type(values: dict[str, Any], message: str
         Plan.from_mapping(PLAN | values)
 
 
-def test_what_is_trained_on_is_not_measured_on(tmp_path: Path) -> None:
-    head = "\n\nHuman: a\n\nAssistant:"
-    rows = [{"chosen": f"{head} {k}", "rejected": f"{head} x{k}"} for k in range(9)]
-    file = tmp_path / "single.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    plan = Plan.from_mapping(PLAN | {"data": str(file), "train_pairs": None})
-    with pytest.raises(ValueError, match=r"8 are trained on too.*set held_out_share"):
-        plan.pairs()
+HEAD = "\n\nHuman: a\n\nAssistant:"
+ROWS = [{"chosen": f"{HEAD} {k}", "rejected": f"{HEAD} x{k}"} for k in range(9)]
+TURNED = [{"chosen": r["rejected"], "rejected": r["chosen"]} for r in ROWS]
+APART = [{"prompt": HEAD, "chosen": f" {k}", "rejected": f" x{k}"} for k in range(9)]
+NEW = [{"chosen": f"{HEAD} y{k}", "rejected": f"{HEAD} z{k}"} for k in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "twice"),
+    [
+        ({"single.jsonl": ROWS}, "single.jsonl", 8),
+        ({"single.jsonl.gz": ROWS}, "single.jsonl.gz", 8),
+        ({"test-train.jsonl": ROWS}, "", 8),  # a name with both words
+        ({"train.jsonl": ROWS, "test.jsonl": ROWS}, "", 8),
+        ({"train.jsonl": ROWS, "test.jsonl": TURNED}, "", 8),  # the other one chosen
+        ({"train.jsonl": ROWS, "test.jsonl": APART}, "", 8),  # with the prompt by itself
+        ({"train/train.jsonl": ROWS, "test/test.jsonl.gz": NEW[:4] + ROWS[:1]}, "", 1),
+        ({"train.jsonl": ROWS, "test.jsonl": NEW}, "", 0),
+    ],
+)
+def test_what_is_trained_on_is_not_measured_on(
+    files: dict[str, list[dict[str, str]]], data: str, twice: int, tmp_path: Path
+) -> None:
+    """Refused where a pair is on both sides, and said where a prompt is; a share mends it."""
+    for name, rows in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        opener = gzip.open if name.endswith(".gz") else open
+        with opener(tmp_path / name, "wt") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    given = PLAN | {"data": str(tmp_path / data), "train_pairs": None}
+    plan = Plan.from_mapping(given)
+    if twice:
+        with pytest.raises(ValueError, match=rf" {twice} are trained on too.*set held_out_share"):
+            plan.pairs()
+    else:
+        with pytest.warns(UserWarning, match="none is trained on, but 8 have a prompt"):
+            assert [len(side) for side in plan.pairs()] == [9, 8]
+    if len(files) == 1 and data:
+        with pytest.raises(ValueError, match="more prompts are needed"):  # one prompt in all
+            Plan.from_mapping(given | {"held_out_share": 0.3}).pairs()
 
 
 @pytest.mark.parametrize(

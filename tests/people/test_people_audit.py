@@ -265,13 +265,16 @@ def test_the_page_stands_alone() -> None:
     from one_page import page
 
     new = nbformat.v4
+    warned = "/home/me/book.py:12: UserWarning: no font for 'x: 1'\n  draw()\n"
+    seen = "See {ref}`sec-04-table`, {ref}`there <sec-16>` ({ref}`sec-16`). <b>x</b>"
     cells = [
-        new.new_markdown_cell("(a-target)=\n# Title\n\nSee ({ref}`sec-16`) <b>x</b>"),
+        new.new_markdown_cell(f"(a-target)=\n# Title\n\n{seen}"),
         new.new_code_cell(
             "secret = 1",
             outputs=[
                 new.new_output("display_data", {"image/png": "AAAA"}),
                 new.new_output("stream", text="<script>"),
+                new.new_output("stream", name="stderr", text=warned),
             ],
         ),
     ]
@@ -279,6 +282,8 @@ def test_the_page_stands_alone() -> None:
     assert "secret" not in html
     assert "{ref}" not in html
     assert "a-target" not in html
+    assert "See chapter 4, there." in html
+    assert "<pre>UserWarning: no font for &#x27;x: 1&#x27;\n</pre>" in html
     assert "&lt;script&gt;" in html
     assert "&lt;b&gt;" in html
     assert "data:image/png;base64,AAAA" in html

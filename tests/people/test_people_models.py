@@ -117,6 +117,42 @@ def test_the_kind_of_difference_is_told(name: str) -> None:
         assert abs(model.rewards).max() > 0.8
 
 
+OTHER = np.array([0.0, 1.2, -0.5, 0.4, -1.1])
+MANY: dict[str, list[dict[str, Any]]] = {
+    "nothing": [{"seed": k} for k in range(5)],
+    "position": [{"b": b} for b in (-1.2, -0.6, 0.4, 0.8, 1.5)],
+    "strengths": [{"sigma": s} for s in (0.6, 0.7, 0.9, 1.1, 1.3)],
+    "carelessness": [{"careless": c} for c in (0.15, 0.25, 0.4, 0.5, 0.6)],
+    "types": [
+        {"types": t}
+        for t in (
+            OPPOSED, (REWARD, REWARD, -REWARD), (2 * REWARD, -2 * REWARD), (REWARD, OTHER),
+            (*OPPOSED, OTHER),
+        )
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), [(n, o) for n, many in MANY.items() for o in many])
+def test_the_likelihood_tells_what_was_planted(name: str, options: dict[str, Any]) -> None:
+    """By more than 15 in the logarithm, of which chance gives fewer than one in 60,000."""
+    data = planted(80, 40, **({"seed": 7} | options))
+    gain = {}
+    for what, smaller, larger in models.steps():
+        one, other = models.pair_of_fits(data, smaller, larger)
+        gain[what] = other.objective - one.objective
+    for what in ("position", "types", "not multiples"):
+        planted_here = name == what or (name == "types" and what == "not multiples")
+        assert (gain[what] > 15) == planted_here, what
+    assert gain["position by person"] < 15
+    if name in ("strengths", "carelessness"):
+        assert gain["strengths or carelessness"] > 15
+        assert max(("strengths", "carelessness"), key=gain.__getitem__) == name
+    elif name != "types":
+        assert gain["strengths or carelessness"] < 15
+
+
 @pytest.mark.slow
 def test_tests_keep_their_level_where_there_is_one_taste() -> None:
     """Of 20 samples at level 1/5, more than 10 rejections have probability 6e-4."""

@@ -221,3 +221,21 @@ def test_a_size_without_a_solution_is_nan_and_the_others_stay(
     found = curves.learning_curves(RingEnvironment(n=8), [1000, 2000], 2, 0, ["dpo"])["dpo"]
     assert np.isnan(found["tv"][0]).all()
     assert np.isfinite(found["tv"][1]).all()
+
+
+@pytest.mark.parametrize(
+    ("decay", "fallen"),
+    [
+        ("linear", (1, 0.7, 0.4, 0.1, 0)),
+        ("quadratic", (1, 0.7, 0, 0, 0)),
+        ("exponential", (1, 0.3, 0.09, 0.027, 0.0081)),
+        ("gaussian", (1, 0.3, 0.0081, 0.3**9, 0.3**16)),
+    ],
+)
+def test_how_a_reward_falls_with_the_distance(decay: str, fallen: tuple[float, ...]) -> None:
+    """At the offsets -4 to 3, for a type at its peak at 0 and one shifted by a step."""
+    ring = RingEnvironment(n=8, shifts=(0, 1), scales=(2.0, -3.0), rates=(0.3, 0.3), decay=decay)
+    by_offset = np.array([fallen[abs(k)] for k in range(-4, 4)])
+    found = ring.centred().rewards
+    assert found[0] == pytest.approx(2 * by_offset, abs=1e-15)
+    assert found[1] == pytest.approx(-3 * np.roll(by_offset, 1), abs=1e-15)

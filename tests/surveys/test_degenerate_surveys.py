@@ -80,8 +80,9 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: q(weights=[[1.5, 1.5], [1, 1]]).resample(2, rng()), r"counts of q\[0, 0\] is 1.5"),
     (lambda: q().resample(0, rng()), "size is 0"),
     (lambda: q().resample(2.5, rng()), "size is 2.5; it must be a whole number"),  # type: ignore[arg-type]
-    (lambda: q().drop_options(NAN), "least is nan"),
-    (lambda: q().drop_options(2), "least is 2"),
+    (lambda: surveys.questions.luce_shepard_rewards([[1, 2], [3]]), "shares must be a rectangular"),
+    (lambda: surveys.questions.luce_shepard_rewards([1, 2]), "shares must have 2 axes, not 1"),
+    (lambda: surveys.questions.pairwise([[1, 2], [3]], [1]), "shares must be a rectangular"),
     (lambda: q().smooth(INF), "pseudo is inf"),
     (lambda: q().smooth(-1), "pseudo is -1"),
     (lambda: q().select([]), "no type is named"),

@@ -198,6 +198,41 @@ def test_people_of_weight_zero_and_their_options_are_named(
     assert len(one.absent) == 1
 
 
+@pytest.mark.parametrize("kind", [csv, sav])
+@pytest.mark.parametrize(
+    "chosen", [{3: "all"}, {1: "all"}, {3: "L"}, {2: "R", 3: "L"}], ids=["3", "1", "3L", "2R3L"]
+)
+def test_options_that_only_people_of_weight_zero_chose(
+    kind: Callable[..., Path], chosen: dict[int, str], tmp_path: Path
+) -> None:
+    """Left out with a note where nobody of weight chose it; empty in a type where one did."""
+    party, answer = 1 + K % 2, 1 + K // 2 % 4
+    out = np.zeros(ROWS, bool)
+    for option, who in chosen.items():
+        out |= (answer == option) & ((party == {"L": 1, "R": 2}.get(who, 0)) | (who == "all"))
+    labels = {"Q1": {1.0: "a", 2.0: "b", 3.0: "c", 4.0: "d"}}
+    path = kind(
+        tmp_path / f"a.{kind.__name__}",
+        **({"labels": labels} if kind is sav else {}),
+        Q1=1.0 * answer, PARTY=1.0 * party, WEIGHT_W1=np.where(out, 0.0, 1.0),
+    )  # fmt: skip
+    found = read(path, min_per_option=1)
+    assert found.weightless == out.sum()
+    everybody_counts(found)
+    gone = [option for option, who in chosen.items() if who == "all"]
+    names = dict(zip(range(1, 5), "abcd" if kind is sav else "1234", strict=True))
+    q = found["Q1"]
+    assert q.options == tuple(names[k] for k in names if k not in gone)
+    assert q.n == ROWS - out.sum()
+    for option in gone:
+        assert f"option '{names[option]}' left out: only people of weight 0" in found.notes["Q1"]
+    empty = {(who, names[option]) for option, who in chosen.items() if who != "all"}
+    held = {
+        ("LR"[u], o) for u in range(2) for o, s in zip(q.options, q.shares[u], strict=True) if not s
+    }
+    assert held == empty
+
+
 def test_options_of_other_people_left_out_are_named(tmp_path: Path) -> None:
     """People without a type, without a weight, and of other types."""
     answer = np.where(K < 30, 7.0, 1.0 + K // 2 % 3)

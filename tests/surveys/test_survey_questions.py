@@ -99,14 +99,9 @@ def test_bootstrap_is_reproducible_and_needs_counts() -> None:
         surveys.pew_examples()[0].smooth(0.5)
 
 
-def test_smoothing_and_dropping_options() -> None:
+def test_smoothing_and_selecting() -> None:
     q = surveys.question("q", "abc", ("u", "v"), [[5, 5, 0], [2, 4, 4]])
     assert q.smooth(1).shares[0] == pytest.approx(np.array([6, 6, 1]) / 13)
-    dropped = q.drop_options(0.01)
-    assert dropped.options == ("a", "b")
-    assert dropped.shares[1] == pytest.approx([1 / 3, 2 / 3])
-    with pytest.raises(ValueError, match="fewer than two"):
-        q.drop_options(0.45)
     with pytest.raises(ValueError, match="nobody belongs to type 'w'"):
         q.select(["u", "w"])
     assert q.select(["v"]).masses == pytest.approx([1.0])
