@@ -268,8 +268,8 @@ def learning_curves(
         reference: Of both, by offset, shape (n,); uniform if None.
 
     Returns:
-        The measures "tv", "kl" (of pi* from the fit) and "regret" of Eq. (9) by name, each of shape (sizes, repeats); NaN for a
-        size at which a fit has no solution.
+        The measures "tv", "kl" (of pi* from the fit) and "regret" of Eq. (9) by name, each of
+        shape (sizes, repeats); NaN for a size at which a fit has no solution.
 
     Raises:
         ValueError: malformed arguments.

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import ArrayLike
 
 from hetlib.checks import Array
@@ -157,10 +156,7 @@ def compute(
             if not plain:
                 policies = at_beta(policies, beta, reference)
             group = {
-                recipe: {
-                    str(step): summarise(policies[k, r], best)
-                    for k, step in enumerate(steps)
-                }
+                recipe: {str(step): summarise(policies[k, r], best) for k, step in enumerate(steps)}
                 for r, recipe in enumerate(recipes)
             }
             save_result(done, wanted | device(), group)

@@ -283,10 +283,11 @@ def test_files_that_are_not_read_name_the_line(case: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        ("latest-train", "train"), ("test", "test"), ("my_test", "test"), ("Test", None),
+        ("latest-train", "train"), ("test", "test"), ("my_test", "test"), ("Test", "test"),
         ("data.test.2", "test"), ("contest", None), ("testing", None), ("pretrain", None),
         ("train_small", "train"), ("attestation", None), ("test-train", "test"),
-        ("greatest", None), ("trainer", None), ("test2", None),
+        ("greatest", None), ("trainer", None), ("test2", None), ("TRAIN-00", "train"),
+        ("Contest", None),
     ],
 )  # fmt: skip
 def test_a_split_by_names_of_all_sorts(name: str, split: str | None, tmp_path: Path) -> None:

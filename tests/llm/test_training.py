@@ -19,6 +19,7 @@ from hetlib.llm.model import pretrain
 from hetlib.llm.model.settings import LOSSES
 from hetlib.llm.runs import experiment
 from hetlib.llm.runs.plan import Plan
+from hetlib.llm.train import trainer
 from hetlib.llm.train.training import train
 
 WORLD: dict[str, Any] = {
@@ -83,6 +84,32 @@ def test_alignment_leaves_its_reference(plan: Plan, data: Data, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fails", [False, True])
+def test_subnormal_numbers_are_zeros_in_training_alone(
+    fails: bool, plan: Plan, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    loss = trainer.pair_loss
+
+    def watched(*args: Any) -> Any:
+        seen.append(float(torch.tensor([5e-324], dtype=torch.float64).add(0.0)))
+        if fails:
+            raise RuntimeError("stopped here")
+        return loss(*args)
+
+    monkeypatch.setattr(trainer, "pair_loss", watched)
+    s = replace(plan.settings.cell("reward-homogeneous"), presentations=64)
+    if fails:
+        with pytest.raises(RuntimeError, match="stopped here"):
+            train(s, *data, tmp_path / "run", plan.folder)
+    else:
+        train(s, *data, tmp_path / "run", plan.folder)
+    assert seen
+    assert set(seen) == {0.0}
+    assert float(torch.tensor([5e-324], dtype=torch.float64).add(0.0)) > 0  # off again
+    assert float((np.array([5e-324]) + 0.0)[0]) > 0
+
+
 def test_the_same_seed_gives_the_same_bytes(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = replace(plan.settings.cell("alignment-consensus"), dropout=0.1)
     for name in ("one", "two"):

@@ -188,7 +188,7 @@ def split_by_prompt(
 def _files(path: Path, split: str) -> list[Path]:
     if path.is_dir():
         every = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
-        word = re.compile(rf"(?<![^\W_]){re.escape(split)}(?![^\W_])")
+        word = re.compile(rf"(?<![^\W_]){re.escape(split)}(?![^\W_])", re.IGNORECASE)
         found = [p for p in every if word.search(p.name)]
         if not found:
             raise ValueError(
