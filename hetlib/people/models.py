@@ -22,7 +22,7 @@ from scipy.special import expit, log_expit
 
 from hetlib import checks
 from hetlib.checks import Array
-from hetlib.core.labels import TIE
+from hetlib.core.labels import TIE, Indices
 from hetlib.mixture.em import responsibilities
 from hetlib.people.tables import PeopleLabels, graph
 
@@ -81,6 +81,96 @@ LADDER = (
 
 
 @dataclass(frozen=True)
+class Lists:
+    """Rankings or ratings as wholes, filled up to one length.
+
+    Attributes:
+        who: Person of each list, shape (lists,).
+        items: Its items, -1 beyond its end, shape (lists, longest).
+        place: Place of each item, equal where they tie, same shape.
+        weight: Of the list, shape (lists,).
+        dropped: Whether its ties are left out.
+    """
+
+    who: Indices
+    items: Indices
+    place: Indices
+    weight: Array
+    dropped: bool = False
+
+    def pairs(self) -> tuple[Indices, Indices, Indices, Array]:
+        """All pairs: person, two items in order, vote and weight of each; (pairs,), (pairs, 2), ….
+
+        The m(m - 1)/2 pairs of a list of m items depend on each other. Each gets weight
+        3/(m + 1), with which their score has the variance that the same weight of independent
+        labels would give it, if the ranking is random: the rank of an item has variance
+        (m² - 1)/12, as in Friedman's test, where m - 1 coins have (m - 1)/4.
+        """
+        one, other = np.triu_indices(self.items.shape[1], 1)
+        a, b = self.items[:, one], self.items[:, other]
+        ahead = np.sign(self.place[:, other] - self.place[:, one]) * np.where(a < b, 1, -1)
+        vote = np.where(ahead == 0, TIE, (ahead < 0).astype(np.int64))
+        there = (a >= 0) & (b >= 0) & ~((vote == TIE) & self.dropped)
+        each = self.weight * 3 / ((self.items >= 0).sum(axis=1) + 1)
+        who, weight = (np.broadcast_to(x[:, None], a.shape)[there] for x in (self.who, each))
+        both = np.stack([np.minimum(a, b)[there], np.maximum(a, b)[there]], axis=1)
+        return who, both, vote[there], weight
+
+    def ranked_by(self, worth: Array, rng: np.random.Generator) -> Lists:
+        """Other lists of the same items, with the same places given: Plackett and Luce's law.
+
+        Args:
+            worth: Of each item to the person, shape (lists, longest).
+            rng: Source of randomness.
+        """
+        there = self.items >= 0
+        drawn = np.where(there, worth + rng.gumbel(size=worth.shape), -np.inf)
+        rank = np.argsort(np.argsort(-drawn, axis=1), axis=1)
+        far = np.iinfo(self.place.dtype).max
+        places = np.sort(np.where(there, self.place, far), axis=1)
+        return replace(self, place=np.take_along_axis(places, rank, axis=1))
+
+    def take(self, people: Indices, number: int) -> Lists:
+        """The lists of some of ``number`` people, in their order."""
+        if len(set(people.tolist())) < len(people):
+            raise ValueError("people holds somebody twice")
+        new = np.full(number, -1)
+        new[people] = np.arange(len(people))
+        keep = new[self.who] >= 0
+        some = {name: getattr(self, name)[keep] for name in ("items", "place", "weight")}
+        return replace(self, who=new[self.who[keep]], **some)
+
+
+def lists_of(labels: PeopleLabels) -> Lists:
+    """The rankings or ratings from which pairs were read.
+
+    Args:
+        labels: Read from a table of rankings or ratings.
+
+    Raises:
+        ValueError: labels of comparisons.
+    """
+    if labels.ordered:
+        raise ValueError("labels are comparisons; rankings or ratings are needed")
+    keys = np.stack([labels.who, labels.prompt, labels.occasion], axis=1)
+    kind, row = np.unique(keys, axis=0, return_inverse=True)
+    row, n = row.reshape(-1), len(labels.items)
+    won = (labels.votes == 0).astype(int) - (labels.votes == 1)
+    entry = np.concatenate([row * n + labels.first, row * n + labels.second])
+    cell, at = np.unique(entry, return_inverse=True)
+    lead = np.bincount(at.reshape(-1), np.concatenate([won, -won]))  # equal exactly in ties
+    owner = cell // n
+    start = np.searchsorted(owner, np.arange(len(kind)))
+    column = np.arange(len(cell)) - start[owner]
+    items = np.full((len(kind), int(column.max()) + 1), -1)
+    place = np.zeros_like(items)
+    items[owner, column], place[owner, column] = cell % n, -lead
+    weight = np.bincount(row, labels.weight) / np.bincount(row)
+    dropped = not (labels.votes == TIE).any()
+    return Lists(kind[:, 0], items, place, weight, dropped)
+
+
+@dataclass(frozen=True)
 class Answers:
     """Labels as counts by person and shown pair, in the form that the likelihood needs.
 
@@ -97,6 +187,7 @@ class Answers:
             covariates).
         covariates: Their names.
         prior: Wins each way that every pair of items that met is given beforehand.
+        lists: The rankings or ratings that the pairs are from, if they are.
     """
 
     design: Array
@@ -110,6 +201,7 @@ class Answers:
     common: Array = field(default_factory=lambda: np.zeros((0, 0)))
     covariates: tuple[str, ...] = ()
     prior: float = 0.0
+    lists: Lists | None = None
 
     @property
     def people(self) -> int:
@@ -143,10 +235,10 @@ class Answers:
 
     def take(self, people: ArrayLike) -> Answers:
         """Some of the people."""
-        index = np.asarray(people)
-        return replace(
-            self, first=self.first[index], second=self.second[index], tie=self.tie[index]
-        )
+        index = np.arange(self.people)[np.asarray(people)]
+        lists = None if self.lists is None else self.lists.take(index, self.people)
+        first, second, tie = (m[index] for m in (self.first, self.second, self.tie))
+        return replace(self, first=first, second=second, tie=tie, lists=lists)
 
 
 def answers(
@@ -212,6 +304,10 @@ def answers(
         keep = np.isin(labels.first, met.comparable) & np.isin(labels.second, met.comparable)
         labels, common = labels.only(met.comparable), common[keep]
         n = len(labels.items)
+        if not labels.ordered:
+            return from_lists(
+                lists_of(labels), len(labels.annotators), labels.items, ties, left_out, prior
+            )
         table = np.column_stack([labels.first, labels.second, common])
         pair, row = np.unique(table, axis=0, return_inverse=True)
         unit, index = np.eye(n), pair[:, :2].astype(int)
@@ -240,6 +336,58 @@ def answers(
         called if common.shape[1] else (),
         prior,
     )
+
+
+def from_lists(
+    lists: Lists,
+    people: int,
+    items: tuple[str, ...],
+    ties: str = "half",
+    left_out: tuple[str, ...] = (),
+    prior: float = 0.0,
+) -> Answers:
+    """Answers that are all pairs of rankings or ratings, with these kept beside them.
+
+    Args:
+        lists: Rankings or ratings.
+        people: Number of people.
+        items: Names of the items.
+        ties: As for :func:`answers`.
+        left_out: Likewise.
+        prior: Likewise.
+    """
+    _, every, _, _ = replace(lists, dropped=False).pairs()
+    pair = np.unique(every, axis=0)
+    unit = np.eye(len(items))
+    empty = csr_matrix((people, len(pair)))
+    data = Answers(
+        unit[pair[:, 0]] - unit[pair[:, 1]],
+        first=empty,
+        second=empty,
+        tie=empty,
+        items=items,
+        ties=ties,
+        ordered=False,
+        left_out=left_out,
+        common=np.zeros((len(pair), 0)),
+        prior=prior,
+        lists=lists,
+    )
+    return _recounted(data, lists)
+
+
+def _recounted(data: Answers, lists: Lists) -> Answers:
+    """The same questions with other rankings or ratings."""
+    n = len(data.items)
+    known = data.design.argmax(axis=1) * n + data.design.argmin(axis=1)  # ascending
+    who, both, vote, weight = lists.pairs()
+    column = np.searchsorted(known, both[:, 0] * n + both[:, 1])
+
+    def count(k: int) -> csr_matrix:
+        rows = vote == k
+        return csr_matrix((weight[rows], (who[rows], column[rows])), data.first.shape)
+
+    return replace(data, first=count(0), second=count(1), tie=count(TIE), lists=lists)
 
 
 def _outcomes(eta: Array, tie: float, ties: str) -> tuple[Array, Array]:
@@ -622,14 +770,20 @@ def simulate(model: Fit, data: Answers, rng: np.random.Generator) -> Answers:
     Strengths and positions are drawn from their laws, not from the points of the fit.
 
     With ties as half wins, ties come at their overall rate, as far as the margin allows.
+    Rankings and ratings are drawn as wholes, by Plackett and Luce's law with the person's
+    rewards, with as many items at each place as there were.
     """
     kind = model.kind
     p = _unpack(model._theta, kind, data)
-    n = (data.first + data.second + data.tie).tocoo()
     strength = np.exp(p["sigma"] * rng.standard_normal(data.people))
     place = p["b"] + p["spread"] * rng.standard_normal(data.people)
     taste = rng.choice(kind.types, size=data.people, p=_masses(p))
     sure = rng.random(data.people) >= expit(p["c"])
+    if data.lists is not None:
+        who, items = data.lists.who, data.lists.items
+        worth = (strength * sure)[who][:, None] * p["r"][taste[who][:, None], items]
+        return _recounted(data, data.lists.ranked_by(worth, rng))
+    n = (data.first + data.second + data.tie).tocoo()
     margin = p["r"] @ data.design.T
     eta = strength[n.row] * margin[taste[n.row], n.col] + place[n.row]
     if data.common.shape[1]:

@@ -37,6 +37,10 @@ PLANTED: dict[str, dict[str, Any]] = {
     "types": {"opposed": 0.5},
     "two strengths": {"factors": (0.4, 1.8)},
 }
+#: Forms of the labels: a row a pair; or all pairs of rankings, or of ratings on five steps.
+SHAPES = ("pairs", "rankings", "ratings")
+#: Where one step of a rating ends and the next begins, in the reward with logistic noise.
+STEPS = (-2.0, -0.7, 0.7, 2.0)
 
 
 def people(
@@ -51,13 +55,17 @@ def people(
     careless: float = 0.0,
     opposed: float = 0.0,
     factors: Sequence[float] = (1.0,),
+    shape: str = "pairs",
 ) -> tuple[Answers, Indices]:
     """Answers of people who differ in the ways named; pairs and orders are drawn evenly.
+
+    Rankings follow Plackett and Luce's law. A rating is the step of :data:`STEPS` in which the
+    reward with logistic noise falls: the ordered logit, which is not the law of the bootstrap.
 
     Args:
         rng: Source of randomness.
         number: Number of people.
-        labels: Labels of each.
+        labels: Labels of each; for rankings and ratings the pairs of all of them, at least.
         rewards: Of the common taste, shape (items,).
         position: Effect of being shown first, in log odds.
         spread: Its standard deviation over people.
@@ -65,23 +73,42 @@ def people(
         careless: Probability that a person answers by coin.
         opposed: Probability that a person has the opposite taste.
         factors: Strengths one of which, with equal chances, multiplies a person's rewards.
+        shape: One of :data:`SHAPES`.
 
     Returns:
         The answers, and 1 for people of the opposite taste, 0 for the others, shape (number,).
 
     Raises:
-        ValueError: fewer than one person or label, or rewards that are no vector.
+        ValueError: fewer than one person or label, rewards that are no vector, an unknown
+            shape, or an effect of position on rankings or ratings.
     """
+    if shape not in SHAPES:
+        raise ValueError(f"shape is {shape!r}; it must be one of {', '.join(SHAPES)}")
+    if shape != "pairs" and (position or spread):
+        raise ValueError(f"position is {position}, spread {spread}; {shape} have no first response")
     for name, value in (("number", number), ("labels", labels)):
         if checks.whole(name, value) < 1:
             raise ValueError(f"{name} is {value}; at least 1 is needed")
     r = checks.array("rewards", rewards, 1)
+    names = tuple(f"item {k}" for k in range(1, len(r) + 1))
     shown = np.array([(i, j) for i in range(len(r)) for j in range(len(r)) if i != j])
     design = np.eye(len(r))[shown[:, 0]] - np.eye(len(r))[shown[:, 1]]
     pick = rng.integers(len(shown), size=(number, labels))
     sure = rng.random(number) >= careless
     other = rng.random(number) < opposed
     strength = np.exp(sigma * rng.standard_normal(number)) * rng.choice(factors, size=number)
+    if shape != "pairs":
+        each = -(-labels // (len(r) * (len(r) - 1) // 2))
+        who = np.repeat(np.arange(number), each)
+        worth = (strength * np.where(other, -1, 1) * sure)[who][:, None] * r
+        if shape == "rankings":
+            rank = -(worth + rng.gumbel(size=worth.shape))
+            seat = np.argsort(np.argsort(rank, axis=1), axis=1)
+        else:
+            seat = -np.digitize(worth + rng.logistic(size=worth.shape), STEPS)
+        table = np.tile(np.arange(len(r)), (len(who), 1))
+        lists = models.Lists(who, table, seat, np.ones(len(who)))
+        return models.from_lists(lists, number, names), other.astype(np.int64)
     place = position + spread * rng.standard_normal(number)
     margin = (strength * np.where(other, -1, 1))[:, None] * (design @ r)[pick] + place[:, None]
     won = rng.random(pick.shape) < expit(margin * sure[:, None])
@@ -90,7 +117,6 @@ def people(
         u, k = np.nonzero(which)
         return csr_matrix((np.ones(len(u)), (u, pick[u, k])), (number, len(shown)))
 
-    names = tuple(f"item {k}" for k in range(1, len(r) + 1))
     found = Answers(design, count(won), count(~won), count(won & ~won), names)
     return found, other.astype(np.int64)
 
@@ -104,12 +130,14 @@ class Trial:
         labels: Labels a person.
         seed: Seed.
         number: Number of people.
+        shape: One of :data:`SHAPES`.
     """
 
     planted: str
     labels: int
     seed: int
     number: int = 100
+    shape: str = "pairs"
 
     def describe(self) -> dict[str, Any]:
         """What the result depends on, beside the code."""
@@ -124,14 +152,15 @@ def ratios(trial: Trial) -> dict[str, tuple[float, float]]:
     where there are types or two strengths. A test that is not made counts as a rejection of
     what it could have taken back.
     """
-    rng = np.random.default_rng([trial.seed, trial.labels, list(PLANTED).index(trial.planted)])
-    data, _ = people(rng, trial.number, trial.labels, **PLANTED[trial.planted])
+    law = list(PLANTED).index(trial.planted) + len(PLANTED) * SHAPES.index(trial.shape)
+    rng = np.random.default_rng([trial.seed, trial.labels, law])
+    data, _ = people(rng, trial.number, trial.labels, shape=trial.shape, **PLANTED[trial.planted])
     fits: dict[Kind, Fit] = {}
     out = {}
     left = {"types": (), "two strengths": ()}.get(trial.planted, ("not multiples",))
     if trial.planted in ("nothing", "position"):
         left = (*left, "strengths", "carelessness")
-    for what, smaller, larger in models.steps(2 if trial.planted == "types" else 1):
+    for what, smaller, larger in models.steps(2 if trial.planted == "types" else 1, data.ordered):
         if what in left:
             continue
         for kind in (smaller, larger):
