@@ -16,6 +16,8 @@ Indices = NDArray[np.int64]
 
 #: Codes of a vote beside 1 (y2 was preferred) and 0 (y1 was).
 NOT_ANSWERED, TIE = -1, 2
+#: Votes that are never 0 but so often 1 and so often another code are labels coded otherwise.
+OTHERWISE = 5
 
 
 def draw(p: Array, rng: np.random.Generator) -> Bits:
@@ -67,6 +69,14 @@ def _votes(value: ArrayLike, pairs: int) -> Bits:
             f"votes[{i}, {j}] is {array[i, j]}; allowed are 1 (y2 won), 0 (y1 won), "
             f"{NOT_ANSWERED} (not answered) and {TIE} (tie)"
         )
+    if not (array == 0).any() and (array == 1).sum() >= OTHERWISE:
+        for code, coded, said in ((TIE, "1 and 2", "tie"), (NOT_ANSWERED, "-1 and 1", "skip")):
+            if (array == code).sum() >= OTHERWISE:
+                raise ValueError(
+                    f"votes holds 1 and {code} and no 0, as labels coded {coded} would; here y1 "
+                    f"won is 0, and {code} is a {said}. If y2 did win every time, turn one label "
+                    "round: swap its y1 and y2, and give it 0"
+                )
     return array.real.astype(np.int8, copy=False)
 
 
@@ -116,7 +126,9 @@ class Comparisons(_Labels):
             method that reads it is not anonymous.
 
     Raises:
-        ValueError: other shapes, negative or fractional indices, or other votes.
+        ValueError: other shapes, negative or fractional indices, or other votes; and labels
+            that look as if coded 1 and 2, or -1 and 1: never 0, and each of these at least
+            :data:`OTHERWISE` times.
     """
 
     types: Indices | None = None

@@ -124,7 +124,7 @@ class LabelTable:
     def comparisons(self) -> Comparisons:
         """Every label as a pair of its own, for methods that need no annotator."""
         types = self.group if self.groups else None
-        return Comparisons(self.y1, self.y2, self.votes[:, None], types)
+        return Comparisons(*_turned(self.y1, self.y2, self.votes[:, None]), types)
 
     def wins(self) -> Array:
         """How often y_i beat y_j, shape (responses, responses); a tie is half a win each way."""
@@ -142,7 +142,8 @@ class LabelTable:
         for u in range(len(self.groups)):
             of = self.group == u
             if of.any():
-                out[u] = Comparisons(self.y1[of], self.y2[of], self.votes[of, None]).wins(n)
+                given = _turned(self.y1[of], self.y2[of], self.votes[of, None])
+                out[u] = Comparisons(*given).wins(n)
         return out
 
     def linked(self) -> Linked:
@@ -192,11 +193,20 @@ class LabelTable:
         pairs, row = np.unique(np.stack([low, high, k], axis=1), axis=0, return_inverse=True)
         out = np.full((len(pairs), len(self.groups)), NOT_ANSWERED, dtype=np.int8)
         out[row.ravel(), self.group] = votes
-        return TypeLabels(pairs[:, 0], pairs[:, 1], out)
+        return TypeLabels(*_turned(pairs[:, 0], pairs[:, 1], out))
 
     def _need(self, name: str, what: str) -> None:
         if not getattr(self, name):
             raise ValueError(f"the table has no {name}; this needs {what}")
+
+
+def _turned(y1: Indices, y2: Indices, votes: Bits) -> tuple[Indices, Indices, Bits]:
+    """The same labels with a 0 among them, for the containers, which doubt votes without one."""
+    if not (votes == 0).any() and (votes == 1).any():
+        k = int(np.argmax((votes == 1).any(axis=1)))
+        y1, y2, votes = y1.copy(), y2.copy(), votes.copy()
+        y1[k], y2[k], votes[k] = y2[k], y1[k], np.where(votes[k] == 1, 0, votes[k])
+    return y1, y2, votes
 
 
 def read_labels(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -111,7 +112,7 @@ class SurveyFile:
             for seen, places_of, k in zip(texts, index, places, strict=True):
                 places_of.append(seen.setdefault(row[k].strip(), len(seen)))
         for name, seen, where in zip(names, texts, index, strict=True):
-            words = [t for t in seen if t and not _NUMBER.fullmatch(t)]
+            words = [t for t in seen if t and number(t) is None]
             values = np.array(
                 [t or None for t in seen] if words else [float(t or "nan") for t in seen],
                 dtype=object if words else np.float64,
@@ -182,7 +183,11 @@ def _open_sav(path: Path, encoding: str | None) -> SurveyFile:
         raise ValueError(f"{path.name} has no respondents")
     _once(path, names)
     labels = {
-        name: {float(c): " ".join(str(t).split()) for c, t in codes.items() if _is_number(c)}
+        name: {
+            float(c): " ".join(str(t).split())
+            for c, t in codes.items()
+            if _is_number(c) and str(t).strip()  # what is called nothing has no label
+        }
         for name, codes in meta.variable_value_labels.items()
     }
     texts = {k: v for k, v in meta.column_names_to_labels.items() if v}
@@ -297,8 +302,9 @@ def _once(path: Path, names: Sequence[str]) -> None:
 
 
 def number(text: str) -> float | None:
-    """The number that a field holds, or None if it is a word."""
-    return float(text) if _NUMBER.fullmatch(text) else None
+    """The number that a field holds, or None if it is a word, or too large to be a number."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
 
 
 def _is_number(value: object) -> bool:

@@ -105,6 +105,9 @@ class Survey:
         for name, numbers in self.left_out.items():
             counted = ", ".join(f"{size} {reason}" for reason, size in numbers.items())
             lines.append(f"  answers left out of {name}: {counted}")
+        for name, reason in self.skipped.items():
+            if " left out: only people " in reason:
+                lines.append(f"  note on {name}: {reason.partition(': ')[2]}")
         lines += [f"  note on {name}: {note}" for name, note in self.notes.items()]
         return "\n".join(lines)
 
@@ -190,7 +193,7 @@ def read_survey(
             skipped[name] = "no value labels"
         else:
             names.append(name)
-    found, notes, left_out = [], {}, {}
+    found, notes, left_out = [], dict(people.notes), {}
     for name, column in file.read(names, memory):
         result, remark, numbers = _question(name, column, file, people, rules)
         if numbers:
@@ -277,7 +280,8 @@ def _labels(file: SurveyFile, labels: Any) -> dict[str, dict[float, str]]:
             raise ValueError(f"labels[{column!r}] is {codes!r}; it must map codes to labels")
         out[column] = {}
         for code, label in codes.items():
-            if not isinstance(code, int | float | np.number) or not isinstance(label, str):
+            real = isinstance(code, int | float | np.number) and math.isfinite(code)
+            if not real or not isinstance(label, str) or not label.strip():
                 raise ValueError(
                     f"labels[{column!r}] has {code!r}: {label!r}; a number and a text are needed"
                 )
@@ -299,7 +303,8 @@ class _Respondents:
     Attributes:
         index: Type of each respondent, -1 if left out, shape (rows,).
         weights: Survey weights, 0 where left out, shape (rows,).
-        weightless: Who was left out for a weight of 0 only, shape (rows,), as ``nobody``.
+        nobody: Who was left out for a weight of 0 only, shape (rows,).
+        notes: Negative codes that count as types though nothing names them, by column.
     """
 
     index: NDArray[np.int64]
@@ -312,6 +317,7 @@ class _Respondents:
     nobody: NDArray[np.bool_]
     others: int
     few: int
+    notes: dict[str, str]
 
     @property
     def weightless(self) -> int:
@@ -385,7 +391,22 @@ class _Respondents:
             nobody=nobody,
             others=int((place[index[index >= 0]] < 0).sum()) - (few := sum(size[t] for t in small)),
             few=few,
+            notes={
+                name: "; ".join(
+                    f"code {_plain(c)} ({(read[name] == c).sum()} people) counts as a type; if it "
+                    "means no answer, name it in refused"
+                    for c in _negative(read[name], rules.refused)
+                )
+                for name in columns
+                if name not in file.labels and not file.labelled
+                if _negative(read[name], rules.refused)
+            },
         )
+
+
+def _negative(column: Column, refused: tuple[float, ...]) -> list[float]:
+    codes = column[column < 0] if column.dtype != object else ()
+    return [float(c) for c in np.unique(codes) if c not in refused]
 
 
 def _weight_column(file: SurveyFile, weight: str | Literal[False] | None) -> str:

@@ -33,6 +33,40 @@ def test_a_vote_is_one_of_four_codes(container: Any, vote: float) -> None:
         container([0, 1], [1, 2], [[1], [vote]])
 
 
+WON = np.random.default_rng(0).integers(0, 2, 60)
+#: The same wins as others code them.
+CODINGS: dict[str, tuple[np.ndarray, str]] = {
+    "1 and 2": (WON + 1, r"votes holds 1 and 2 and no 0, as labels coded 1 and 2 would"),
+    "-1 and 1": (2 * WON - 1, r"votes holds 1 and -1 and no 0, as labels coded -1 and 1 would"),
+    "1 and 2, and skips": (np.where(np.arange(60) % 7 == 0, -1, WON + 1), "coded 1 and 2 would"),
+    "1 and 2, and ties of 3": (np.where(np.arange(60) % 7 == 0, 3, WON + 1), r"\] is 3; allowed"),
+    "-1, 0 and 1, and ties of 0.5": (np.where(np.arange(60) % 7 == 0, 0.5, WON), r"is 0\.5; all"),
+    "few, 1 and 2": (np.array([1, 2] * 5), "coded 1 and 2 would"),
+    "floats, 1 and 2": (WON + 1.0, "coded 1 and 2 would"),
+    "NaN where nobody answered": (np.where(np.arange(60) % 7 == 0, np.nan, WON), "is nan; allow"),
+}
+
+
+@pytest.mark.parametrize("container", [*CONTAINERS, Linked])
+@pytest.mark.parametrize("case", CODINGS)
+def test_wins_as_others_code_them_are_refused(container: Any, case: str) -> None:
+    coded, message = CODINGS[case]
+    votes = coded.reshape(-1, 2)
+    first = np.zeros_like(votes if container is Linked else votes[:, 0], dtype=int)
+    with pytest.raises(ValueError, match=message):
+        container(first, first + 1, votes)
+
+
+@pytest.mark.parametrize("code", [TIE, NOT_ANSWERED])
+def test_one_label_turned_round_tells_what_the_codes_are(code: int) -> None:
+    y1, y2, votes = np.zeros(12, int), np.ones(12, int), np.array([[1]] * 6 + [[code]] * 6)
+    y1[0], y2[0], votes[0] = 1, 0, 0
+    wins = 6 + 3 * (code == TIE)
+    assert Comparisons(y1, y2, votes).wins(2)[1, 0] == wins
+    few = np.array([[1]] * 4 + [[code]] * 4)  # too few to look like a coding
+    assert Comparisons(y1[1:9], y2[1:9], few).wins(2)[1, 0] == 4 + 2 * (code == TIE)
+
+
 #: What is no vote, no index and no type, whatever container it is in.
 ODD: list[Any] = [
     *(

@@ -506,3 +506,17 @@ def test_rankings_and_ratings() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             read_labels([ranks[0] | change, *ranks[1:]])
+
+
+@pytest.mark.parametrize("other", ["tie", ""])
+def test_winners_that_all_stand_second_are_taken(other: str) -> None:
+    """A table says what won by name; containers need not guess how it was coded."""
+    row = {"first": "A", "second": "B", "choice": "B"}
+    rows = [{"annotator": f"p{k % 4}", "kind": "xy"[k % 2], **row} for k in range(16)]
+    rows[8:] = [each | {"choice": other} for each in rows[8:]]
+    table = read_labels(rows, group="kind")
+    ties = 8 * (other == "tie")
+    assert table.wins().tolist() == [[0, ties / 2], [8 + ties / 2, 0]]
+    assert table.wins_by_type().sum(axis=0).tolist() == table.wins().tolist()
+    assert table.by_type().wins(2).tolist() == table.wins().tolist()
+    assert len(table.comparisons()) == 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,22 @@ def everybody_counts(found: Survey) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["None", "NA", "null", "nan", "NaN", "N/A", "inf", "-", "True", "0x1", "1_000", "#N/A"]
+    "word",
+    [
+        "None",
+        "NA",
+        "null",
+        "nan",
+        "NaN",
+        "N/A",
+        "inf",
+        "-",
+        "True",
+        "0x1",
+        "1_000",
+        "#N/A",
+        "1e400",
+    ],
 )
 def test_words_are_words(word: str, tmp_path: Path) -> None:
     party = np.where(K % 3 == 0, word, "Tory")
@@ -170,16 +186,23 @@ def test_negative_codes_of_a_csv_get_a_note(tmp_path: Path) -> None:
     named = read(path, refused=(-9, -1))
     assert named.notes == {}
     assert named.left_out == {"Q1": {"refused (-9, -1)": 240}}
+    party = csv(tmp_path / "b.csv", PARTY=np.where(K < 50, -9, 1 + K % 2))
+    note = "code -9 (50 people) counts as a type; if it means no answer, name it in refused"
+    assert read(party).notes == {"PARTY": note}
+    assert read(party).types == ("-9", "1", "2")
+    assert read(party, refused=[-9]).notes == {}
+    assert read(party, labels={"PARTY": {-9: "None of these"}}).notes == {}
 
 
 # ---- people who do not count ----
 
 
 @pytest.mark.parametrize("kind", [csv, sav])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_people_of_weight_zero_and_their_options_are_named(
-    kind: Callable[..., Path], tmp_path: Path
+    zero: float, kind: Callable[..., Path], tmp_path: Path
 ) -> None:
-    weight = np.where(K % 3 == 2, 0.0, 1.0)
+    weight = np.where(K % 3 == 2, zero, 1.0)
     path = kind(tmp_path / f"a.{kind.__name__}", WEIGHT_W1=weight)
     found = read(path)
     name = "c" if kind is sav else "3"
@@ -187,6 +210,7 @@ def test_people_of_weight_zero_and_their_options_are_named(
     assert "left out: 200 respondents of weight 0" in found.report()
     reason = f"option '{name}' left out: only people of weight 0 chose it (200)"
     assert found.skipped["Q1"] == f"fewer than 3 options: {reason}"
+    assert f"note on Q1: {reason}" in found.report()
     two = read(path, min_options=2)
     assert two["Q1"].n == 400
     assert two["Q1"].shares.min() > 0
@@ -200,7 +224,9 @@ def test_people_of_weight_zero_and_their_options_are_named(
 
 @pytest.mark.parametrize("kind", [csv, sav])
 @pytest.mark.parametrize(
-    "chosen", [{3: "all"}, {1: "all"}, {3: "L"}, {2: "R", 3: "L"}], ids=["3", "1", "3L", "2R3L"]
+    "chosen",
+    [{3: "all"}, {1: "all"}, {4: "all"}, {3: "L"}, {2: "R", 3: "L"}, {1: "all", 4: "R"}],
+    ids=["3", "1", "4", "3L", "2R3L", "1-4R"],
 )
 def test_options_that_only_people_of_weight_zero_chose(
     kind: Callable[..., Path], chosen: dict[int, str], tmp_path: Path
@@ -306,6 +332,14 @@ def test_a_label_of_nobody_may_be_given_twice(tmp_path: Path) -> None:
     assert found.absent == ("R (code 3)",)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\u2003", " \n"])
+def test_a_blank_label_is_none(blank: str, tmp_path: Path) -> None:
+    labels = {"PARTY": {1.0: blank, 2.0: "R"}, "Q1": {1.0: "a", 2.0: blank, 3.0: "c"}}
+    found = read(sav(tmp_path / "a.sav", labels))
+    assert found.types == ("1", "R")
+    assert found.skipped["Q1"] == "code without a label: 2"
+
+
 def test_long_codes_stay_apart(tmp_path: Path) -> None:
     """Six digits would make these types and options one."""
     found = read(csv(tmp_path / "a.csv", PARTY=1234567 + K % 2, Q1=7654321 + K // 2 % 3))
@@ -361,6 +395,9 @@ def test_combined_types_that_collide_are_refused(tmp_path: Path) -> None:
         ({"min_options": 0}, "min_options is 0"),
         ({"labels": {"Q2": {1: "a"}}}, r"no column 'Q2'; it has \['PARTY', 'Q1'"),
         ({"labels": {"Q1": {"1": "a"}}}, r"labels\['Q1'\] has '1': 'a'; a number and a text"),
+        ({"labels": {"Q1": {np.nan: "a"}}}, r"labels\['Q1'\] has nan: 'a'"),
+        ({"labels": {"Q1": {1: " "}}}, r"labels\['Q1'\] has 1: ' '"),
+        ({"labels": {"PARTY": {1: "A", 2: "A"}}}, "PARTY of a.csv: codes 1, 2 are all called 'A'"),
         ({"types": "party"}, r"no type column 'party'; it has \['PARTY', 'Q1', 'WEIGHT_W1'\]"),
         ({"types": "PARTI"}, r"no type column 'PARTI'; it has \['PARTY'\]"),
         ({"weight": "w"}, r"no weight column 'w'; it has \['WEIGHT_W1'\]"),
@@ -486,10 +523,24 @@ def test_truncated_files_say_so(accented: bytes, part: float, tmp_path: Path) ->
         read(path)
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04" * 99, b"\x00" * 999, b"PARTY,Q1\n1,2\n" * 50])
-def test_other_files_called_sav_are_refused(content: bytes, tmp_path: Path) -> None:
+OTHER: dict[str, Callable[[bytes], bytes]] = {
+    "packed": lambda _: b"PK\x03\x04" * 99,
+    "gzip": gzip.compress,
+    "zeros": lambda _: b"\x00" * 999,
+    "table": lambda _: b"PARTY,Q1\n1,2\n" * 50,
+    "a page": lambda _: b"<!DOCTYPE html><html><body>Sign in</body></html>" * 20,
+    "a document": lambda _: b"%PDF-1.7\n" + bytes(range(256)) * 9,
+    "a pointer": lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n",
+    "only its mark": lambda _: b"$FL2" + b"\xff" * 4000,
+    "noise behind its head": lambda file: file[:176] + np.random.default_rng(0).bytes(len(file)),
+    "Stata": lambda _: b"<stata_dta><header><release>118</release>" * 20,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_other_files_called_sav_are_refused(case: str, accented: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.sav"
-    path.write_bytes(content)
+    path.write_bytes(OTHER[case](accented))
     with pytest.raises(ValueError, match=r"a.sav is not a survey"):
         read(path)
     path = path.with_suffix(".csv")
