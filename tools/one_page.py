@@ -23,7 +23,7 @@ STYLE = (
     "overflow-wrap:anywhere}"
     "table{border-collapse:collapse;margin:1em 0}"
     "td,th{padding:.2em .7em;text-align:right;min-width:4em}"
-    "img{max-width:100%}"
+    "img{max-width:100%}pre{white-space:pre-wrap}"
 )
 
 

@@ -66,10 +66,15 @@ def style() -> None:
             "axes.prop_cycle": cycler(color=list(COLOURS.values())),
         }
     )
+    # label() names letters without a font once for all; matplotlib does at every drawing
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from ")
     try:
+        from IPython.core.getipython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
+    if get_ipython() is not None:  # on a page, a warning names no file of this machine
+        warnings.formatwarning = lambda said, kind, *_, **__: f"{kind.__name__}: {said}\n"
     # No version of matplotlib in the file: the same figure is the same bytes.
     options: dict[str, Any] = {"metadata": {"Software": None}}
     set_matplotlib_formats("retina", **options)  # type: ignore[no-untyped-call]
@@ -187,6 +192,26 @@ def triangle(ax: Any) -> Callable[[ArrayLike], Array]:
     return place
 
 
+def rows(ax: Any, names: Sequence[str], width: int = 32) -> Array:
+    """Rows from the top, each with its name at the left; the figure is as high as they need.
+
+    Args:
+        ax: The only axes of their figure.
+        names: Names of the rows, shown as written, on several lines where they are long.
+        width: Characters a line.
+
+    Returns:
+        Place of each row, shape (rows,).
+    """
+    shown = [label(name, width) for name in names]
+    lines = np.array([1.5 + name.count("\n") for name in shown])
+    places: Array = np.cumsum(lines) - lines / 2
+    ax.set_yticks(places, shown, fontsize=9)
+    ax.set_ylim(lines.sum(), 0)
+    ax.figure.set_figheight(0.8 + 0.18 * lines.sum())
+    return places
+
+
 def note(
     ax: Any, text: str, point: ArrayLike, shift: tuple[float, float] = (0, 8), **options: Any
 ) -> None:
@@ -258,7 +283,7 @@ def bars(
     ax.axhline(0, color="k", linewidth=0.8)
     ax.grid(visible=False, axis="x")
     ax.margins(y=0.05 if fmt is None else 0.15)
-    ax.legend(ax.containers, [label(name) for name in names], fontsize=9, loc="best")
+    ax.legend(ax.containers, [label(name, 40) for name in names], fontsize=9, loc="best")
 
 
 def panels(

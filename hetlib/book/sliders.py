@@ -202,7 +202,7 @@ def _frame(data: Mapping[str, Any]) -> Any:
         f"{slider['name']}: {slider['values'][slider['start']]}" for slider in sliders
     )
     ax.set(xlabel=label(data["xlabel"]), ylabel=label(data["ylabel"]), ylim=data["ylim"])
-    ax.set_title(label(where), fontsize=9)
+    ax.set_title(label(where, 80), fontsize=9)
     return fig
 
 

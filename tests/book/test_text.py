@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -131,7 +132,8 @@ def test_markdown_keeps_a_table_and_its_cells(name: str) -> None:
 
 def test_every_public_figure_is_tried() -> None:
     """A new function of figures that takes texts has to be tried with hostile ones."""
-    tried = {"plots.panels", "plots.bars", "plots.bump", "plots.label", "sliders.slider_figure"}
+    tried = {"plots.panels", "plots.bars", "plots.bump", "plots.label", "plots.rows"}
+    tried |= {"sliders.slider_figure"}
     markup = {"plots.note", "plots.responses"}  # texts of the book's own, formulas among them
     found = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -169,8 +171,57 @@ def test_figures_draw_every_name_as_written(name: str) -> None:
     fig.draw_without_rendering()
     entries = fig.axes[0].get_legend().get_texts()
     assert len(entries) == 2
-    assert drawn(entries[0].get_text()) == (text.plain(name), False)
+    shown, formula = drawn(entries[0].get_text())
+    assert shown.replace("\n", "").replace(" ", "") == text.plain(name).replace(" ", "")
+    assert not formula
     plt.close(fig)
+
+
+#: A hundred and twenty characters: as one word, of the widest letter, as words, with marks.
+LONG = ("x" * 120, "W" * 120, "a name of words " * 8, "$_{^}\\|`" * 15, "<b>bold</b>&" * 10)
+
+
+def inside(fig: Any) -> bool:
+    """Whether all names lie on the figure, and none on another."""
+    fig.canvas.draw()
+    texts = [*fig.axes[0].get_yticklabels(), *fig.legends[0].get_texts()]
+    boxes = [text.get_window_extent() for text in texts]
+    within = all(b.x0 >= 0 and b.y0 >= 0 and b.x1 < fig.bbox.x1 for b in boxes)
+    return within and not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+@pytest.mark.parametrize("name", LONG, ids=lambda name: name[:4])
+def test_long_names_stay_on_their_figure(name: str) -> None:
+    plots.style()
+    fig, ax = plt.subplots()
+    places = plots.rows(ax, [name, "short", name + "z", "other"])
+    assert (np.diff(places) > 0).all()
+    ax.plot([0.1, 0.2, 0.3, 0.4], places, "o", label="DPO")
+    fig.legend(loc="outside upper right")
+    assert inside(fig)
+    assert ax.get_position().width > 0.3
+    scores = {"average": [1.0, 2.0], "borda": [2.0, 1.0]}
+    panels = plots.panels([[0.4, 0.6], [0.5, 0.5]], [[0, 1], [1, 0]], [name, "other"], scores)
+    panels.canvas.draw()
+    for part in panels.axes:
+        box = part.get_legend().get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= panels.bbox.x1
+        assert part.get_position().width > 0.7
+    plt.close("all")
+
+
+def test_pages_are_told_of_no_place_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", object)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        plots.style()
+        warnings.warn("Glyph 26085 (\\N{CJK}) missing from font(s) DejaVu Sans.", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+    assert [str(w.message) for w in met] == ["another"]
+    said = warnings.formatwarning("another", UserWarning, "/home/me/x.py", 3)
+    assert said == "UserWarning: another\n"
 
 
 @pytest.mark.slow
