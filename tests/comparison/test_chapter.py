@@ -113,7 +113,7 @@ def test_methods_from_a_file_and_from_a_package_are_everywhere(tmp_path: Path) -
     assert boxes
     assert all(box.split(",")[1].startswith("knows better:") for box in boxes)
     lines = [texts for texts in found["figures"] if "DPO" in texts]
-    assert len(lines) == len(found["figures"]) == 2  # against the number of labels; when something is wrong
+    assert len(lines) == len(found["figures"]) == 2  # by labels; when something is wrong
     assert all(name in texts for texts in lines for name in MORE)
     side = next(t for t in found["tables"] if "regret ×1000" in t)
     for name in MORE:

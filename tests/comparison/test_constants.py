@@ -311,6 +311,28 @@ def test_ideal_points_of_two_dimensions() -> None:
     assert np.abs(slopes).max() < 1e-3 * people.votes.size
 
 
+def test_where_the_search_for_ideal_points_begins() -> None:
+    """Types that agree, responses that are alike: only the least spread and the circle are left."""
+    x = initial_points(np.zeros((2, 5)), np.array([0.5, 0.5]), 2)
+    points, ideals, _ = unpack(x, 5, 2, 2)
+    assert np.linalg.norm(ideals, axis=0) == pytest.approx(np.full(2, np.sqrt(5e-4)))
+    assert np.linalg.norm(points[2:], axis=1) == pytest.approx(np.full(3, 0.3 * np.sqrt(0.1)))
+
+
+def test_the_correction_grows_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, mixed = LABELS.twice
+    seen = []
+
+    def noted(correction: Correction, alpha: float) -> Correction:
+        seen.append(alpha)
+        return Correction(alpha, choice_variance=correction.choice_variance)
+
+    monkeypatch.setattr(direct, "replace", noted)
+    J = JointMoments(np.full((3, 3), 0.25), np.full((3, 3), 0.25))
+    correction_path(2 * both + mixed, J, (0.0, 1.0, 1.3), 1.0)
+    assert seen == [0.5, 1.0, 1.3]
+
+
 def test_random_utilities_and_their_width() -> None:
     def value(x: Array, wins: Array) -> float:
         v = x[3:]
