@@ -121,12 +121,14 @@ def _run(plan: Plan) -> int:
         check_memory(runs[0], free_memory(runs[0].device), 1 if several else max(plan.workers, 1))
     data, held_out = _load(plan, several)
     if several or plan.workers <= 1:
-        from hetlib.llm.runs.experiment import run_folder
+        from hetlib.llm.runs.experiment import leave_out_damaged, run_folder
         from hetlib.llm.train.training import train
 
-        found = [
-            train(run, data, held_out, run_folder(run, data, held_out, plan.folder)) for run in runs
-        ]
+        folders = [run_folder(run, data, held_out, plan.folder) for run in runs]
+        if int(os.environ.get("RANK", "0")) == 0:
+            for path in folders:
+                leave_out_damaged(path)
+        found = [train(run, data, held_out, p) for run, p in zip(runs, folders, strict=True)]
     else:
         from hetlib.llm.runs.experiment import Job, run_all
 

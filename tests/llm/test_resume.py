@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -140,8 +141,55 @@ def test_runs_of_other_code_are_not_read(tmp_path: Path, monkeypatch: pytest.Mon
     assert experiment.run_folder(settings, pairs, pairs, tmp_path) != before
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{}", "null"])
+#: What becomes of a file of a checkpoint, of as many bytes as before.
+SAME_SIZE: dict[str, Any] = {
+    "noise": lambda content: np.random.default_rng(0).bytes(len(content)),
+    "zeros": lambda content: bytes(len(content)),
+    "turned": lambda content: content[::-1],
+    "half zeros": lambda content: content[: len(content) // 2].ljust(len(content), b"\0"),
+    "one bit": lambda content: content[:60] + bytes([content[60] ^ 1]) + content[61:],
+}
+
+
+@pytest.mark.parametrize("damage", SAME_SIZE)
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_checkpoint_of_the_right_size_but_damaged_is_left_out(
+    name: str, damage: str, tmp_path: Path
+) -> None:
+    """The run goes on from the one before, and is told which file it was."""
+    for step in (5, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for packed in ("optimizer.pt", "rng_state.pth"):
+            torch.save({"a": torch.arange(50.0)}, folder / packed)
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": list(range(30))}))
+        checkpoints.save_trained({"head.weight": torch.zeros(9)}, folder)
+        checkpoints.seal(folder, processes=1)
+    experiment.leave_out_damaged(tmp_path)
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-10"
+    file = tmp_path / "checkpoint-10" / name
+    content = file.read_bytes()
+    spoilt = content[:60] + b"\xff" + content[61:] if name.endswith(".json") else content
+    file.write_bytes(SAME_SIZE[damage](content) if damage != "one bit" else spoilt)
+    if file.read_bytes() == content:  # in what is packed, a bit of the numbers
+        at = content.index(torch.arange(50.0).numpy().tobytes()[8:16])
+        file.write_bytes(content[:at] + b"\x01" + content[at + 1 :])
+    with pytest.warns(UserWarning, match=rf"checkpoint-10/{name} is damaged .*left out"):
+        experiment.leave_out_damaged(tmp_path)
+    assert checkpoints.newest(tmp_path) == tmp_path / "checkpoint-5"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"{}", b"PK\x03\x04", b"\xff" * 200])
+def test_damaged_scores_are_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "scores.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"scores\.npy is damaged"):
+        experiment.read_scores({"folder": str(tmp_path)})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{}", "null", '{"agreement": 0.5}'])
 def test_spoilt_metrics_are_no_finished_run(content: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(ValueError, match=r"metrics\.json holds no metrics"):
         experiment.read_metrics(tmp_path)
+    experiment.leave_out_damaged(tmp_path)
+    assert not (tmp_path / "metrics.json").exists()

@@ -7,10 +7,12 @@ import hashlib
 import json
 import multiprocessing
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +25,9 @@ from hetlib.store import code_digest, one_thread_each
 
 #: All that a run does is reached from this module.
 TRAINING = "hetlib.llm.train.training"
+SEAL = "complete.json"  #: Marks a whole checkpoint; the name of ``train.checkpoints``.
+#: What the metrics of a finished run hold at least.
+METRICS = {"agreement", "low", "high", "steps", "presentations"}
 LIBRARIES = ("numpy", "torch", "transformers", "peft", "accelerate")
 
 #: Data sets of a worker process by their place; sent once a process.
@@ -75,7 +80,7 @@ def run_all(jobs: Sequence[Job], folder: str | Path, workers: int = 2) -> list[d
     folders = [run_folder(*job, folder) for job in jobs]
     todo = {path: job for path, job in zip(folders, jobs, strict=True) if _metrics(path) is None}
     for path in todo:
-        (path / "metrics.json").unlink(missing_ok=True)  # half of one is none
+        leave_out_damaged(path)
     if todo and workers == 0:
         from hetlib.llm.train.training import train
 
@@ -151,13 +156,53 @@ def _run(settings: Settings, data: int, held_out: int, path: Path) -> None:
     train(settings, _WORK[data], _WORK[held_out], path)
 
 
+def leave_out_damaged(path: Path) -> None:
+    """Let what a stopped run left and nobody can read count as if it were not there.
+
+    That is half of its metrics, and checkpoints with a file that is damaged though as long as
+    it should be: they lose their mark, so that the run goes on from an earlier one.
+
+    Args:
+        path: The run's folder.
+
+    Warns:
+        UserWarning: a checkpoint is left out; it names the file.
+    """
+    from safetensors import SafetensorError
+
+    if (path / "metrics.json").is_file() and _metrics(path) is None:
+        (path / "metrics.json").unlink()
+    for folder in sorted(path.glob("checkpoint-*")):
+        for file in sorted(p for p in folder.iterdir() if (folder / SEAL).exists()):
+            try:
+                _read_through(file)
+            except (OSError, ValueError, RecursionError, BadZipFile, SafetensorError) as error:
+                warnings.warn(f"{file} is damaged ({error}); {folder} is left out", stacklevel=2)
+                (folder / SEAL).unlink()
+
+
+def _read_through(file: Path) -> None:
+    """Read a file of a checkpoint as its kind allows, without running anything in it."""
+    from safetensors import safe_open
+
+    if file.suffix == ".json":
+        json.loads(file.read_text("utf-8"))
+    elif file.suffix == ".safetensors":
+        with safe_open(file, "np"):  # its head says where each number lies
+            pass
+    elif file.suffix in (".pt", ".pth"):  # packed, with a checksum a part
+        with ZipFile(file) as packed:
+            if (bad := packed.testzip()) is not None:
+                raise BadZipFile(f"{bad} has another checksum")
+
+
 def _metrics(path: Path) -> dict[str, Any] | None:
     """What a finished run stored; None if there is none, or not the whole of it."""
     try:
         found = json.loads((path / "metrics.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found else None
+    return found if isinstance(found, dict) and set(found) >= METRICS else None
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -174,4 +219,12 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 def read_scores(metrics: dict[str, Any]) -> Array:
     """Rewards of both texts of the held-out pairs, shape (pairs, 2), of a finished run."""
-    return np.asarray(np.load(Path(metrics["folder"]) / "scores.npy"))
+    file = Path(metrics["folder"]) / "scores.npy"
+    try:
+        with file.open("rb") as stored:
+            found = np.load(stored, allow_pickle=False)
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}); remove its folder, and run again"
+        ) from error
+    return np.asarray(found)

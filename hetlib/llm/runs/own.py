@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,9 @@ def run(plan: OwnPlan) -> dict[str, Any]:
     content = labels.preferred.tobytes() + labels.pair.tobytes()
     mark = plan.digest(data.digest(), hashlib.blake2b(content).hexdigest())
     folder = Path(plan.folder) / f"{plan.estimator}-{plan.settings.seed}-{mark}"
-    if (folder / "metrics.json").exists():
-        return training.read(folder / "metrics.json") | {"folder": str(folder)}
+    with suppress(OSError, ValueError, TypeError):  # half of them are none
+        if stored := training.read(folder / "metrics.json"):
+            return stored | {"folder": str(folder)}
     small = None
     if plan.settings.model == "tiny":
         small = pretrain.pretrained(plan.settings, data, plan.folder)
