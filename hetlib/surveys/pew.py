@@ -69,22 +69,16 @@ def find_waves(
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Questions of many files and the smallest changes of their rankings.
+class Tally:
+    """The smallest changes of the rankings of some questions.
 
     Attributes:
-        surveys: What was read, by wave.
-        questions: The questions of all waves.
-        attempted: Whether a question has enough respondents an option to be attempted.
-        tv: Smallest distance that changes the ranking; inf if none does or not attempted.
+        tv: Smallest distance that changes the ranking; inf if none does.
         top: The same for the first choice.
         moved: Whether the first choice differs at the distribution that ``tv`` belongs to.
         agree: Whether Borda count and average reward rank alike.
     """
 
-    surveys: dict[str, Survey]
-    questions: tuple[Question, ...]
-    attempted: Bools
     tv: Array
     top: Array
     moved: Bools
@@ -100,6 +94,52 @@ class Study:
         """Median distance of the questions that can be changed; NaN if there are none."""
         finite = self.tv[np.isfinite(self.tv)]
         return float(np.median(finite)) if len(finite) else float("nan")
+
+
+def tally(
+    questions: Sequence[Question],
+    floor: float = 1e-15,
+    support: float = 1e-5,
+    margin: float = 1e-5,
+) -> Tally:
+    """Find the smallest change of each ranking, as in Section 7.1 and Appendix D.
+
+    Args:
+        questions: At least one.
+        floor: Least share of an option, as in ``luce_shepard_rewards``.
+        support: Least probability of an option under the sampling distribution.
+        margin: By how much the overtaking option must lead.
+
+    Raises:
+        ValueError: no questions, or settings that do not fit their numbers of options.
+    """
+    if not len(questions):
+        raise ValueError("questions is empty; at least one is needed")
+    P = [pairwise(q.shares, q.masses, floor) for q in questions]
+    tv, top = (sensitivity.distances(P, support, margin, first) for first in (False, True))
+    moved = [_moved(p, support, margin) for p in P]
+    agree = [
+        counts.same_order(p.mean(axis=1), q.population(floor).mean_reward())
+        for p, q in zip(P, questions, strict=True)
+    ]
+    return Tally(tv, top, np.array(moved), np.array(agree))
+
+
+@dataclass(frozen=True, eq=False)
+class Study(Tally):
+    """Questions of many files and the smallest changes of their rankings.
+
+    Questions that are not attempted have infinite distances and have not moved.
+
+    Attributes:
+        surveys: What was read, by wave.
+        questions: The questions of all waves.
+        attempted: Whether a question has enough respondents an option to be attempted.
+    """
+
+    surveys: dict[str, Survey]
+    questions: tuple[Question, ...]
+    attempted: Bools
 
     def __getitem__(self, name: str) -> Question:
         """The question called ``name``."""
@@ -145,16 +185,10 @@ def study(
     questions = tuple(q for survey in read.values() for q in survey)
     if not questions:
         raise ValueError("the files have no question with three options or more")
-    P = [pairwise(q.shares, q.masses) for q in questions]
     attempted = np.array([q.n >= min_per_option * len(q.options) for q in questions])
-    tv = np.where(attempted, sensitivity.distances(P), np.inf)
-    top = np.where(attempted, sensitivity.distances(P, top=True), np.inf)
-    agree = np.array([
-        counts.same_order(p.mean(axis=1), q.population().mean_reward())
-        for p, q in zip(P, questions, strict=True)
-    ])  # fmt: skip
-    moved = np.array([np.isfinite(d) and _moved(p) for p, d in zip(P, tv, strict=True)])
-    return Study(read, questions, attempted, tv, top, moved, agree)
+    of = tally(questions)
+    tv, top = (np.where(attempted, x, np.inf) for x in (of.tv, of.top))
+    return Study(tv, top, of.moved & attempted, of.agree, read, questions, attempted)
 
 
 def summary(paths: dict[str, Path]) -> list[str]:
@@ -186,8 +220,8 @@ def summary(paths: dict[str, Path]) -> list[str]:
     return lines
 
 
-def _moved(P: Array) -> bool:
-    change = sensitivity.ranking_change(P)
+def _moved(P: Array, support: float, margin: float) -> bool:
+    change = sensitivity.ranking_change(P, support, margin)
     return change is not None and int((P @ change.sampling).argmax()) != int(
         P.mean(axis=1).argmax()
     )

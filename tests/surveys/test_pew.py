@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hetlib
 from hetlib import surveys
 from hetlib.book import claims as book
+from hetlib.borda.counts import same_order
 from hetlib.surveys import pew
 from hetlib.surveys.synthetic import make_wave, write_wave
 
@@ -101,3 +103,30 @@ def test_the_summary_names_missing_waves_and_counts_three_readings(folder: Path)
     ]
     n = len(pew.study(paths).questions)
     assert f"{n} questions, {n} attempted" in ways[2]
+
+
+def test_a_tally_counts_what_one_question_shows() -> None:
+    """Against the definitions, question by question, with other settings than the defaults."""
+    questions = surveys.pew_examples() + surveys.anes96()
+    settings = {"support": 0.01, "margin": 0.001}
+    tally = pew.tally(questions, 1e-6, **settings)
+    for k, q in enumerate(questions):
+        people = q.population(1e-6)
+        P = people.pairwise()
+        change = hetlib.ranking_change(P, **settings)
+        assert np.isfinite(tally.tv[k]) == (change is not None)
+        assert tally.top[k] >= tally.tv[k]
+        assert tally.agree[k] == same_order(P.mean(axis=1), people.mean_reward())
+        if change is None:
+            assert not tally.moved[k]
+            continue
+        assert tally.tv[k] == pytest.approx(change.tv)
+        first = P.mean(axis=1).argmax()
+        assert tally.moved[k] == ((P @ change.sampling).argmax() != first)
+    assert tally.changed == np.isfinite(tally.tv).sum() > 0
+    assert tally.median == np.median(tally.tv[np.isfinite(tally.tv)])
+
+
+def test_a_tally_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="questions is empty"):
+        pew.tally([])
