@@ -125,7 +125,8 @@ class Population:
 
     def pairwise(self) -> Array:
         """Pr(y_i beats y_j), Eq. (8), shape (responses, responses)."""
-        return np.einsum("u,uij->ij", self.weights, self.pairwise_by_type())
+        mean = np.einsum("u,uij->ij", self.weights, self.pairwise_by_type())
+        return np.minimum(mean, 1.0)  # weights sum to one only up to rounding
 
     def mean_reward(self) -> Array:
         """E_u[r*(y; u)], shape (responses,)."""
