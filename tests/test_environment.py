@@ -189,7 +189,9 @@ subprocess.call = call
 """
 
 
-@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+@pytest.mark.parametrize(
+    "locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1", "de_DE@euro", "nowhere.UTF-8"]
+)
 def test_setup_works_in_any_folder_and_locale(locale: str, tmp_path: Path) -> None:
     """In a process of its own, without the help that Python offers in the C locale."""
     root = tmp_path / "é x 'y' $HOME"
