@@ -144,6 +144,21 @@ def test_an_old_python_is_named(found: tuple[int, int, int]) -> None:
     assert environment.too_old((3, 11, 0), (ROOT / "pyproject.toml").read_text()) is None
 
 
+def test_the_check_is_read_by_any_python() -> None:
+    """Python 2 knows no annotations, no f-strings, and no stars in lists."""
+    new = (ast.AnnAssign, ast.JoinedStr, ast.NamedExpr, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse((ROOT / "tools" / "environment.py").read_text("ascii"))):
+        if isinstance(node, ast.arg):
+            assert node.annotation is None
+        elif isinstance(node, ast.FunctionDef):
+            assert node.returns is None
+            assert not node.args.kwonlyargs
+        elif isinstance(node, ast.List):
+            assert not any(isinstance(each, ast.Starred) for each in node.elts)
+        else:
+            assert not isinstance(node, new)
+
+
 def test_environment_is_ready_by_digest_not_by_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
