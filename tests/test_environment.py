@@ -144,6 +144,21 @@ def test_an_old_python_is_named(found: tuple[int, int, int]) -> None:
     assert environment.too_old((3, 11, 0), (ROOT / "pyproject.toml").read_text()) is None
 
 
+def test_the_check_is_read_by_any_python() -> None:
+    """Python 2 knows no annotations, no f-strings, and no stars in lists."""
+    new = (ast.AnnAssign, ast.JoinedStr, ast.NamedExpr, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse((ROOT / "tools" / "environment.py").read_text("ascii"))):
+        if isinstance(node, ast.arg):
+            assert node.annotation is None
+        elif isinstance(node, ast.FunctionDef):
+            assert node.returns is None
+            assert not node.args.kwonlyargs
+        elif isinstance(node, ast.List):
+            assert not any(isinstance(each, ast.Starred) for each in node.elts)
+        else:
+            assert not isinstance(node, new)
+
+
 def test_environment_is_ready_by_digest_not_by_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +204,9 @@ subprocess.call = call
 """
 
 
-@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+@pytest.mark.parametrize(
+    "locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1", "de_DE@euro", "nowhere.UTF-8"]
+)
 def test_setup_works_in_any_folder_and_locale(locale: str, tmp_path: Path) -> None:
     """In a process of its own, without the help that Python offers in the C locale."""
     root = tmp_path / "é x 'y' $HOME"

@@ -2,29 +2,37 @@
 
     PYTHON tools/environment.py
 
-Runs on any Python 3, the wrong ones included: it says what it found. ``.venv/ready`` holds a
-digest of the pins, of what is wanted, and of the Python, so no date can hide a change.
+Runs on any Python, the wrong ones included (its types are comments for that), and says what it
+found. ``.venv/ready`` holds a digest of the pins, of what is wanted, and of the Python, so no
+date can hide a change.
 """
 
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-from typing import Any, Optional, Sequence, Union
+
+try:  # noqa: SIM105
+    from typing import Any, Optional, Sequence, Union  # noqa: F401
+except ImportError:  # Python 2
+    pass
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXTRAS = ".[book,llm,dev]"
 
 
-def read(name: str) -> str:
+def read(name):
+    # type: (str) -> str
     """A file of the project, as text."""
-    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+    with io.open(os.path.join(ROOT, name), encoding="utf-8") as file:
         return file.read()
 
 
-def too_old(found: Sequence[Any], project: str) -> Optional[str]:
+def too_old(found, project):
+    # type: (Sequence[Any], str) -> Optional[str]
     """What to say of a Python that is older than the project's; None if it will do."""
     (wanted,) = re.findall(r'requires-python = ">=([\d.]+)"', project)
     if tuple(found[:2]) >= tuple(int(part) for part in wanted.split(".")):
@@ -35,13 +43,15 @@ def too_old(found: Sequence[Any], project: str) -> Optional[str]:
     ).format(wanted, sys.executable, found[0], found[1], found[2], wanted)
 
 
-def digest(*texts: str) -> str:
+def digest(*texts):
+    # type: (*str) -> str
     """One digest of everything that the environment rests on."""
     told = "\0".join(texts).encode("utf-8", "surrogateescape")  # names of folders may be bytes
     return hashlib.sha256(told).hexdigest()
 
 
-def main() -> Union[str, int, None]:
+def main():
+    # type: () -> Union[str, int, None]
     """Check the Python, and make the environment anew unless it is ready."""
     project = read("pyproject.toml")
     wrong = too_old(sys.version_info, project)
@@ -51,7 +61,7 @@ def main() -> Union[str, int, None]:
     ready = os.path.join(venv, "ready")
     now = digest(project, read("constraints.txt"), sys.version, ROOT)
     if os.path.exists(ready):
-        with open(ready, encoding="utf-8") as file:
+        with io.open(ready, encoding="utf-8") as file:
             if file.read() == now:
                 return None
     try:
@@ -73,12 +83,12 @@ def main() -> Union[str, int, None]:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
         [base, "-m", "venv", "--clear", venv],
-        [*pip, "-c", "constraints.txt", "-e", EXTRAS],
+        pip + ["-c", "constraints.txt", "-e", EXTRAS],  # noqa: RUF005
     ):
         code = subprocess.call(command, cwd=ROOT)
         if code:
             return code
-    with open(ready + ".new", "w", encoding="utf-8") as file:
+    with io.open(ready + ".new", "w", encoding="utf-8") as file:
         file.write(now)
     os.replace(ready + ".new", ready)
     return None

@@ -21,7 +21,7 @@ from hetlib import store
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em;"
     "overflow-wrap:anywhere}"
-    "table{border-collapse:collapse;margin:1em 0}"
+    "table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}"
     "td,th{padding:.2em .7em;text-align:right;min-width:4em}"
     "img{max-width:100%}pre{white-space:pre-wrap}"
 )

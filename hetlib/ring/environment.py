@@ -61,6 +61,9 @@ class RingComparisons:
             or one of each type.
         types: Type of the labelling person, shape (pairs,); None if every type labels.
         n: Number of prompts.
+
+    Raises:
+        ValueError: a vote that is neither 0 nor 1, or a prompt or offset outside of 0 … n - 1.
     """
 
     x: Indices
@@ -69,6 +72,19 @@ class RingComparisons:
     votes: Bits
     types: Indices | None
     n: int
+
+    def __post_init__(self) -> None:
+        """Check votes and indices."""
+        if (odd := (self.votes != 0) & (self.votes != 1)).any():
+            i, j = (int(k) for k in np.argwhere(odd)[0])
+            raise ValueError(
+                f"votes[{i}, {j}] is {self.votes[i, j]}; allowed are 1 (the second won) and 0"
+            )
+        for name in ("x", "d1", "d2"):
+            index = getattr(self, name)
+            if (out := (index < 0) | (index >= self.n)).any():
+                k = int(np.argmax(out))
+                raise ValueError(f"{name}[{k}] is {index[k]}; from 0 to {self.n - 1} are allowed")
 
     def __len__(self) -> int:
         return len(self.x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,11 @@ def llama(folder: Path) -> Path:
 def test_other_designs(name: str, tmp_path: Path) -> None:
     s = settings(made(tmp_path, GOOD[name]()))
     assert estimate.architecture(s).hidden == 32
-    scorer = models.Scorer(s, models.load_base(s))
-    assert any(p.requires_grad for p in scorer.parameters())
+    for method in ("alignment", "reward"):
+        chosen = replace(s, method=method)
+        scorer = models.Scorer(chosen, models.load_base(chosen))
+        assert any(p.requires_grad for p in scorer.parameters())
+        assert (scorer.head is not None) == (method == "reward")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -148,9 +152,49 @@ def test_lora_targets(tmp_path: Path) -> None:
         trained("q_proj,x_proj")
 
 
-def test_damaged_or_incomplete_weights(tmp_path: Path) -> None:
+#: What becomes of the bytes of a file of weights.
+HALVES: dict[str, Any] = {
+    "half": lambda content: content[: len(content) // 2],
+    "its head": lambda content: content[:40],
+    "all but the last byte": lambda content: content[:-1],
+    "nothing": lambda _: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "noise": lambda content: np.random.default_rng(0).bytes(len(content)),
+    "a page": lambda _: b"<!DOCTYPE html><html>Sign in</html>",
+}
+
+
+@pytest.mark.parametrize("case", HALVES)
+def test_half_of_a_models_weights_is_named(case: str, tmp_path: Path) -> None:
     s, file = settings(llama(tmp_path)), tmp_path / "model.safetensors"
-    whole, bytes_ = load_file(file), file.read_bytes()
+    file.write_bytes(HALVES[case](file.read_bytes()))
+    with pytest.raises(ValueError, match=f"{tmp_path.name}.*could not be loaded .SafetensorError"):
+        models.load_base(s)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", "null"])
+def test_a_spoilt_file_of_a_model_is_named(content: str, name: str, tmp_path: Path) -> None:
+    s = settings(llama(tmp_path))
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=tmp_path.name):
+        models.load_base(s)
+
+
+@pytest.mark.parametrize("tokens", [60, 61, 400, 2**31 - 1, 10**6])
+def test_tokens_that_the_model_does_not_know_are_named(tokens: int, tmp_path: Path) -> None:
+    texts = [np.array([0, 1, tokens], np.int32), np.array([0, 2, 3], np.int32)]
+    data = TokenPairs(["a"], np.full(1, 1, np.int32), texts[:1], texts[1:])
+    s = settings(llama(tmp_path / "m"), batch=1, presentations=1, evaluations=1)
+    with pytest.raises(
+        ValueError, match=f"knows 60 tokens, but its tokenizer gives token {tokens}"
+    ):
+        training.train(s, data, data, tmp_path / "run")
+
+
+def test_incomplete_weights(tmp_path: Path) -> None:
+    s, file = settings(llama(tmp_path)), tmp_path / "model.safetensors"
+    whole = load_file(file)
     missing = {k: v for k, v in whole.items() if "q_proj" not in k}
     for state, message in (
         (missing, "has missing weights: .*q_proj"),
@@ -159,9 +203,6 @@ def test_damaged_or_incomplete_weights(tmp_path: Path) -> None:
         save_file(state, file, metadata={"format": "pt"})
         with pytest.raises(ValueError, match=message):
             models.load_base(s)
-    file.write_bytes(bytes_[: len(bytes_) // 2])
-    with pytest.raises(ValueError, match=f"{tmp_path.name}.*could not be loaded .SafetensorError"):
-        models.load_base(s)
     file.rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin is a pickle"):
         models.load_base(s)

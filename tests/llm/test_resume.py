@@ -125,7 +125,7 @@ def test_a_spoilt_seal_is_none(content: str, tmp_path: Path) -> None:
     assert checkpoints.newest(tmp_path) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 40])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 40, bytes(40)])
 def test_half_of_the_weights_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / checkpoints.WEIGHTS).write_bytes(content)
     with pytest.raises(ValueError, match=r"trained\.safetensors"):

@@ -22,15 +22,17 @@ def table(
     b: float = 0.0,
     turn: float = 0.0,
     c: float = 0.0,
+    scale: float = 0.0,
 ) -> PeopleLabels:
     """People who differ in one way; ``turn`` is the share with rewards turned round."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for u in range(people):
         sign = (-1.0 if rng.random() < turn else 1.0) * (rng.random() >= c)
+        sign *= np.exp(scale * rng.standard_normal()) if scale else 1.0
         for t in range(each):
             first, second = rng.choice(list(REWARD), 2, replace=False)
-            p = expit(sign * (REWARD[first] - REWARD[second]) + b * abs(sign))
+            p = expit(sign * (REWARD[first] - REWARD[second]) + b * (sign != 0))
             choice = first if rng.random() < p else second
             rows.append(
                 {
@@ -72,6 +74,16 @@ def test_careless_people_count_as_zero() -> None:
     assert "answer as if by coin" in text
     assert "people with zero rewards" in text
     assert "No types with a taste" in text
+
+
+@pytest.mark.slow
+def test_strengths_keep_the_order_and_shrink_the_margins() -> None:
+    labels = table(scale=1.0, seed=4)
+    text = said(labels)
+    assert "How strongly people feel differs" in text
+    assert "DPO's order is right; its margins are too small" in text
+    assert "No types with a taste" in text
+    assert audit.followed(labels).items == tuple("ABCD")
 
 
 def test_overview_counts() -> None:

@@ -239,3 +239,23 @@ def test_how_a_reward_falls_with_the_distance(decay: str, fallen: tuple[float, .
     found = ring.centred().rewards
     assert found[0] == pytest.approx(2 * by_offset, abs=1e-15)
     assert found[1] == pytest.approx(-3 * np.roll(by_offset, 1), abs=1e-15)
+
+
+@pytest.mark.parametrize("vote", [np.nan, 0.5, 2, -1, np.inf, 1e308])
+@pytest.mark.parametrize("kind", ["one", "all"])
+def test_votes_on_the_ring_are_0_or_1(kind: str, vote: float) -> None:
+    data = RingEnvironment(n=6).sample(20, np.random.default_rng(0))
+    votes = data.votes.astype(float)
+    votes[np.arange(20) == 3 if kind == "one" else data.votes[:, 0] == 0] = vote
+    with pytest.raises(ValueError, match=r"votes\[\d+, 0\] is .*; allowed are 1"):
+        replace(data, votes=votes)
+
+
+@pytest.mark.parametrize("name", ["x", "d1", "d2"])
+@pytest.mark.parametrize("index", [-1, 6, 10**9])
+def test_places_on_the_ring_are_its_own(name: str, index: int) -> None:
+    data = RingEnvironment(n=6).sample(20, np.random.default_rng(0))
+    changed = getattr(data, name).copy()
+    changed[4] = index
+    with pytest.raises(ValueError, match=rf"{name}\[4\] is {index}; from 0 to 5"):
+        replace(data, **{name: changed})

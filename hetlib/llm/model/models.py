@@ -120,7 +120,7 @@ def _load(loader: Any, model: str, **options: Any) -> Any:
     file = Path(where) / "config.json"
     try:
         own = file.is_file() and "auto_map" in json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from None
     if own:
         raise ValueError(f"{file} asks for code of the model's own (auto_map), which is not run")
@@ -316,7 +316,9 @@ class Scorer(nn.Module):
         self.head: nn.Linear | None = None
         if settings.method == "reward":  # as transformers starts a classification head
             self.head = nn.Linear(base.config.hidden_size, 1, bias=False)
-            nn.init.normal_(self.head.weight, std=base.config.initializer_range)
+            # OPT calls it otherwise; both are 0.02 where nobody says
+            told = (getattr(base.config, n, None) for n in ("initializer_range", "init_std"))
+            nn.init.normal_(self.head.weight, std=next((s for s in told if s is not None), 0.02))
             self.head.to(base.device)
         if settings.checkpointing:
             enable = getattr(base, "activation_checkpointing_enable", None)  # its name from 5.20
