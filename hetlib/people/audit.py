@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, xlogy
@@ -158,11 +159,20 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             "Pairs shown in both orders would tell."
         )
     if not data.ordered:
-        out.append(
-            "These data do not say what was shown first: no effect of position is asked. If pairs "
-            "were read from rankings or ratings, they depend on each other given the person, and "
-            "strengths or carelessness may be found more often than the level says."
-        )
+        out.append("These data do not say what was shown first: no effect of position is asked.")
+        if data.lists is not None:
+            out.append(
+                "Pairs of one ranking or rating depend on each other given the person. So the "
+                "tests compare with whole rankings, drawn by Plackett and Luce's rule with as many "
+                "items at each place, and m items of one ranking count as fewer labels than pairs, "
+                "3/(m + 1) of a label a pair."
+            )
+            if np.median(np.bincount(data.lists.who, minlength=data.people)) < 2:
+                out.append(
+                    "Half of the people or more gave one ranking or rating: what differs between "
+                    "them is told from chance by Plackett and Luce's rule alone. A second one of "
+                    "the same people would tell it without."
+                )
     elif "position" in needed and not mixed:
         low, high = position_interval(model, data)
         out.append(
@@ -257,29 +267,43 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
     return out
 
 
-def power(data: Answers, results: Mapping[str, Mapping[str, Mapping[str, int]]], sets: int) -> str:
+def power(data: Answers, results: Mapping[str, Mapping[str, Any]]) -> str:
     """How often the audit names what is planted in simulated sets nearest to these data.
 
     Args:
         data: Counts.
-        results: By planted kind and labels a person, as ``tools/kinds.py`` stores them.
-        sets: Sets of each kind.
+        results: By planted kind, shape and labels a person, as ``tools/kinds.py`` stores them.
     """
-    each = data.labels / data.people
-    at = {int(key.rsplit(", ", 1)[1]) for key in results}
+    if data.lists is None:
+        number, shape, what = data.labels, "", "labels"
+    else:
+        who, _, votes, _ = replace(data.lists, dropped=False).pairs()
+        kind = "ratings" if (votes == TIE).any() else "rankings"
+        number, shape = len(who), f", {kind}"
+        what = f"pairs from {kind} of five items"
+    each, first = number / data.people, f"types{shape}, "
+    at = [int(m) for key in results if (m := key.removeprefix(first)) != key and m.isdigit()]
     near = min(at, key=lambda m: abs(np.log(m / each)))
     shares = []
-    for what in ("position", "strengths", "carelessness", "types")[not data.ordered :]:
-        named = results[f"{what}, {near}"]["named"]
-        right = named[what]
-        if what in ("strengths", "carelessness"):
-            right += named.get("reliability", 0)
-        shares.append(f"{what} in {100 * right / sets:.0f} %")
+    for difference in ("position", "strengths", "carelessness", "types")[not data.ordered :]:
+        found = results[f"{difference}{shape}, {near}"]
+        right = found["named"][difference]
+        if difference in ("strengths", "carelessness"):
+            right += found["named"].get("reliability", 0)
+        shares.append(f"{difference} in {100 * right / found['sets']:.0f} %")
+    nothing = results[f"nothing{shape}, {near}"]
+    wrong = 100 * (1 - nothing["named"]["nothing"] / nothing["sets"])
     return (
-        f"For comparison: in simulated sets of 100 people with {near} labels each (here "
+        f"For comparison: in simulated sets of 100 people with {near} {what} each (here "
         f"{data.people} with {each:.0f}), the planted difference was named: "
-        f"{', '.join(shares)} ({sets} sets of each kind, chapter 16; strengths and carelessness "
-        "at least as one of the two)."
+        f"{', '.join(shares)} (chapter 16; strengths and carelessness at least as one of the "
+        f"two); with nothing planted something was named in {wrong:.1f} %."
+        + (
+            " Here there are fewer than half as many people or labels, so that less would be "
+            "found: a difference that was not found may be there."
+            if min(data.people / 100, each / near) < 0.5
+            else ""
+        )
     )
 
 

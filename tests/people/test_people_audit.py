@@ -253,15 +253,48 @@ def test_features_are_covariates_or_the_rewards() -> None:
 
 
 def test_power_is_that_of_the_nearest_sets() -> None:
-    data = answers(table(5, 50))
+    data = answers(table(60, 50))
     results = {
-        f"{what}, {m}": {"named": {what: n}}
-        for what in ("position", "strengths", "carelessness", "types")
+        f"{what}, {m}": {"named": {what: n, "nothing": 3}, "sets": 4}
+        for what in ("nothing", "position", "strengths", "carelessness", "types")
         for m, n in ((10, 1), (40, 2))
     }
-    text = audit.power(data, results, 4)
-    assert "40 labels each (here 5 with 50)" in text
+    results["types, ratings, 10"] = {"named": {}, "sets": 1}
+    text = audit.power(data, results)
+    assert "40 labels each (here 60 with 50)" in text
     assert "types in 50 %" in text
+    assert "something was named in 25.0 %" in text
+    assert "fewer than half" not in text
+    assert "fewer than half as many people or labels" in audit.power(answers(table(5, 50)), results)
+
+
+def lists(ratings: bool, number: int = 30, seed: int = 0) -> PeopleLabels:
+    """One list of four items a person: a ranking, or a rating from 0 to 2."""
+    rng, rows = np.random.default_rng(seed), []
+    for u in range(number):
+        worth = dict(zip(REWARD, rng.gumbel(size=4) + np.array(list(REWARD.values())), strict=True))
+        rank = {item: k for k, item in enumerate(sorted(worth, key=lambda i: -worth[i]))}
+        for item in REWARD:
+            value = {"score": int(worth[item] > -1) + int(worth[item] > 1)}
+            rows.append(
+                {"annotator": u, "item": item} | (value if ratings else {"rank": rank[item]})
+            )
+    return read_labels(rows)
+
+
+@pytest.mark.parametrize("kind", ["rankings", "ratings"])
+def test_what_is_said_of_rankings_and_ratings(kind: str) -> None:
+    data = answers(lists(kind == "ratings"))
+    text = " ".join(audit.findings(diagnose(data, draws=5, level=0.9), data))
+    assert "tests compare with whole rankings" in text
+    assert "Half of the people or more gave one ranking or rating" in text
+    results = {
+        f"{what}, {kind}, 10": {"named": {what: 1, "nothing": 2}, "sets": 2}
+        for what in ("nothing", "strengths", "carelessness", "types")
+    }
+    said = audit.power(data, results)
+    assert f"10 pairs from {kind} of five items each (here 30 with 6)" in said
+    assert "position" not in said
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])

@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
+from hetlib.core.labels import TIE
 from hetlib.people import models
 from hetlib.people.models import Answers, Fit, Kind, answers, diagnose, fit, held_out, posterior
 from hetlib.people.tables import read_labels
@@ -272,3 +273,68 @@ def test_five_differences_share_the_level(level: float, least: int) -> None:
     with pytest.raises(ValueError, match=f"cannot reach the level {level}; {least} can"):
         diagnose(data, draws=least - 1, level=level)
     assert 1 / (least + 1) <= level / 5 + 1e-12
+
+
+def rated(ties: str = "half", longest: int = 5) -> tuple[Any, Answers]:
+    """Ratings of two to five items, on two prompts, by twelve people."""
+    rng, rows = np.random.default_rng(3), []
+    for u in range(12):
+        for prompt in range(2):
+            for item in rng.permutation(list("ABCDE"))[: 2 + (u + prompt) % (longest - 1)]:
+                row = {"annotator": u, "item": item, "score": int(rng.integers(3))}
+                rows.append(row | {"prompt": prompt})
+    labels = read_labels(rows, ties=ties)
+    return labels, answers(labels)
+
+
+@pytest.mark.parametrize("ties", ["half", "drop"])
+def test_lists_are_read_back_from_their_pairs(ties: str) -> None:
+    labels, data = rated(ties)
+    assert data.lists is not None
+    who, both, vote, weight = data.lists.pairs()
+    expected = set()
+    for u, a, b, v in zip(labels.who, labels.first, labels.second, labels.votes, strict=True):
+        won = int(v) if a < b or v == TIE else 1 - int(v)
+        expected.add((int(u), int(min(a, b)), int(max(a, b)), won))
+    found = set(zip(who.tolist(), *both.T.tolist(), vote.tolist(), strict=True))
+    assert found == expected
+    assert set(np.round(weight, 9)) == {round(3 / (m + 1), 9) for m in (2, 3, 4, 5)}
+
+
+def test_whole_lists_are_simulated() -> None:
+    """Transitive, of the same items, with as many at each place, and by Plackett and Luce's law."""
+    _, data = rated()
+    drawn = models.simulate(fit(data), data, np.random.default_rng(0))
+    assert drawn.labels == pytest.approx(data.labels)
+    assert drawn.tie.sum() == pytest.approx(data.tie.sum())
+    assert data.lists is not None
+    assert drawn.lists is not None
+    assert np.array_equal(drawn.lists.items, data.lists.items)
+    assert not np.array_equal(drawn.lists.place, data.lists.place)
+    for there, one, other in zip(
+        data.lists.items >= 0, data.lists.place, drawn.lists.place, strict=True
+    ):
+        assert sorted(one[there]) == sorted(other[there])
+    some = data.take([4, 2])
+    assert some.lists is not None
+    assert set(some.lists.who) == {0, 1}
+    assert np.array_equal(some.lists.items[some.lists.who == 0],
+                          data.lists.items[data.lists.who == 4])  # fmt: skip
+    whole = models.Lists(
+        np.arange(4000), np.tile(np.arange(3), (4000, 1)), np.tile(np.arange(3), (4000, 1)),
+        np.ones(4000),
+    )  # fmt: skip
+    ranked = whole.ranked_by(np.tile([1.0, 0.0, -1.0], (4000, 1)), np.random.default_rng(1))
+    worth = np.exp([1.0, 0.0, -1.0])
+    first = [(ranked.place[:, k] == 0).mean() for k in range(3)]
+    assert first == pytest.approx(worth / worth.sum(), abs=0.03)
+    order = worth[0] / worth.sum() * worth[1] / (worth[1] + worth[2])
+    assert (ranked.place == [0, 1, 2]).all(axis=1).mean() == pytest.approx(order, abs=0.03)
+
+
+def test_comparisons_are_no_lists() -> None:
+    labels = read_labels([{"annotator": "p", "first": "A", "second": "B", "choice": "A"}])
+    with pytest.raises(ValueError, match="labels are comparisons"):
+        models.lists_of(labels)
+    with pytest.raises(ValueError, match="somebody twice"):
+        rated()[1].take([0, 0])

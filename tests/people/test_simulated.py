@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from hetlib.people import models, simulated
 from hetlib.people.models import Kind
@@ -52,9 +53,32 @@ def test_ratios_are_those_of_the_steps() -> None:
     assert all(len(pair) == 2 for pair in found.values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["rankings", "ratings"])
+def test_types_in_rankings_are_found_where_they_are_and_only_there(shape: str) -> None:
+    """Twenty sets of one taste and twenty of two; with independent pairs all sets have types."""
+    sets = {
+        planted: [simulated.ratios(Trial(planted, 20, seed, 50, shape)) for seed in range(20)]
+        for planted in ("nothing", "types")
+    }
+    for what in ("types", "strengths or carelessness"):
+        false = (simulated.p_values(sets["nothing"])[what] <= 0.1).sum()
+        assert false <= binom.ppf(0.999, 20, 0.1)
+    found = simulated.p_values(sets["types"])
+    assert sum((found["types"] <= 0.1) & (found["not multiples"] <= 0.1)) >= 16
+
+
 def test_the_stored_study_is_of_this_code() -> None:
     stored = json.loads((Path(__file__).parents[2] / "results/people-kinds.json").read_text())
     assert stored["settings"]["code"] == simulated.code()
+
+
+def test_rankings_have_no_first_response() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="have no first response"):
+        people(rng, 5, 10, shape="rankings", position=0.5)
+    with pytest.raises(ValueError, match="shape is 'lists'"):
+        people(rng, 5, 10, shape="lists")
 
 
 @pytest.mark.parametrize("number", [0, -1])
