@@ -10,7 +10,6 @@ away is left out: the notebooks have it. What would stick out of the paper is na
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -77,6 +76,13 @@ TAKE = """async ([name, known]) => {
     }
     const styles = document.getElementById('MJX-SVG-styles')?.textContent ?? '';
     return [styles, `<div class="page" id="${own}">${article.innerHTML}</div>`];
+}"""
+# A table or a piece of code that is wider than the paper is set smaller
+FIT = """width => {
+    for (const e of document.querySelectorAll('table, code, pre')) {
+        const box = e.getBoundingClientRect();
+        if (box.right > width) e.style.zoom = (width - box.left) / (box.right - box.left + 2);
+    }
 }"""
 # Formulas, figures, tables and lines that would be cut at the edge of the paper
 CUT = """width => {
@@ -183,8 +189,11 @@ def write(
         whole = out.with_suffix(".html")
         whole.write_text(document(page, html, parts, title), encoding="utf-8")
         page.goto(whole.as_uri(), wait_until="load")
+        page.evaluate(FIT, WIDTH)
         cut: list[str] = page.evaluate(CUT, WIDTH)
-        page.pdf(path=out, tagged=True, outline=True, prefer_css_page_size=True, print_background=True)
+        page.pdf(
+            path=out, tagged=True, outline=True, prefer_css_page_size=True, print_background=True
+        )
     return cut
 
 
