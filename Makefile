@@ -117,6 +117,7 @@ lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
 	$(BIN)deptry hetlib tools
+	$(PY) tools/style.py
 	$(BIN)check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 types:
 	$(BIN)mypy

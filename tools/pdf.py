@@ -46,6 +46,11 @@ TAKE = """async ([name, known]) => {
     const gone = 'script, noscript, button, details.hide, .headerlink, .takeaway, [hidden], ' +
         '#scorecard-filter, .viewcode-link, .frames img, .frames details';
     for (const e of article.querySelectorAll(gone)) e.remove();
+    for (const {math, typesetRoot} of window.MathJax?.startup?.document?.math ?? []) {
+        typesetRoot.querySelector('mjx-assistive-mml')?.remove();  // many times the formula's size
+        typesetRoot.setAttribute('role', 'img');
+        typesetRoot.setAttribute('aria-label', math.trim());
+    }
     for (const e of article.querySelectorAll('details')) e.open = true;
     const here = place => own + '--' + place;
     for (const e of article.querySelectorAll('*')) {
@@ -54,7 +59,8 @@ TAKE = """async ([name, known]) => {
             if (e.hasAttribute(key))
                 e.setAttribute(key, e.getAttribute(key).split(/\\s+/).map(here).join(' '));
         for (const {name: key, value} of [...e.attributes])
-            if (value.includes('url(#')) e.setAttribute(key, value.replaceAll('url(#', `url(#${own}--`));
+            if (value.includes('url(#'))
+                e.setAttribute(key, value.replaceAll('url(#', `url(#${own}--`));
             else if (/href$/.test(key) && e.namespaceURI.endsWith('svg') && value.startsWith('#'))
                 e.setAttribute(key, '#' + here(value.slice(1)));
     }
@@ -174,7 +180,8 @@ def document(page: Page, html: Path, parts: Iterable[tuple[str, list[str]]], tit
     return (
         f'<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title>{links}<style>{styles}{STYLE}</style></head>"
-        f'<body><main><article class="bd-article bd-content">{"".join(body)}</article></main></body></html>'
+        f'<body><main><article class="bd-article bd-content">{"".join(body)}</article></main>'
+        "</body></html>"
     )
 
 

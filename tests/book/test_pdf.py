@@ -26,7 +26,8 @@ def test_two_pages_are_printed(browser: Browser, tmp_path: Path, wide: bool) -> 
         (html / f"{name}.html").write_text(
             f'<!doctype html><html lang="en"><body><article class="bd-article"><h1>Page {name}</h1>'
             f'<h2 id="here">Section</h2><p><a href="{other}.html#here">other</a>, '
-            f'<a href="#here">own</a>, <a href="gone.txt">file</a></p>{line}</article></body></html>'
+            f'<a href="#here">own</a>, <a href="gone.txt">file</a></p>{line}</article>'
+            "</body></html>"
         )
     out = tmp_path / "book.pdf"
     parts = [("", ["book/one"]), ("Part", ["book/two"])]
@@ -69,4 +70,4 @@ def test_mathjax_is_loaded_where_there_is_maths() -> None:
     for path in HTML.rglob("*.html"):
         text = path.read_text()
         if "mathjax/tex-svg" in text:
-            assert re.search(r'class="(math|[^"]* math)\b', text), path.name
+            assert re.search(r'class="([^"]* )?math\b', text), path.name
