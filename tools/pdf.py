@@ -87,7 +87,7 @@ TAKE = """async ([name, known]) => {
 FIT = """width => {
     for (const e of document.querySelectorAll('table, code, pre')) {
         const box = e.getBoundingClientRect();
-        if (box.right > width) e.style.zoom = (width - box.left) / (box.right - box.left + 2);
+        if (box.right > width) e.style.zoom = (width - box.left) / (box.right - box.left + 8);
     }
 }"""
 # Formulas, figures, tables and lines that would be cut at the edge of the paper
@@ -113,6 +113,8 @@ html { font-size: 13.5px; }
 .page h4 { font-size: 1.15em; }
 h1, h2, h3, h4, h5 { break-after: avoid; }
 figure, .cell_output img, .frames, div.math, tr, .lab-panel, pre { break-inside: avoid; }
+/* Chromium draws a blurred shadow as a picture */
+* { box-shadow: none !important; text-shadow: none !important; }
 details > summary { list-style: none; }
 .frames-controls input { display: none; }
 img, svg { max-width: 100%; }
