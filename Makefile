@@ -6,6 +6,8 @@
 #   make setup       the environment .venv, from constraints.txt
 #   make check       lint, types and the fast tests; of one room: make check T=borda
 #   make book        render the book from the stored outputs; runs no chapter
+#   make pdf         the rendered book as one PDF, _build/book.pdf
+#   make lab         the chapters in JupyterLab, each a notebook
 #   make run         run at the full profile every chapter whose stored outputs are stale
 #   make run/NAME    one chapter, stale or not, such as make run/03-borda
 #   make try/NAME    run a chapter with your own parameters, stored elsewhere:
@@ -37,7 +39,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup FORCE check reproduce book run sync test lint types fast unit notebooks pages bench audit variants seeds mutants clean
+.PHONY: help setup FORCE check reproduce book pdf lab run sync test lint types fast unit notebooks pages bench audit variants seeds mutants clean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -63,6 +65,16 @@ reproduce: setup $(MATHJAX)
 book: setup $(MATHJAX)
 	$(BUILD) .
 	@echo "The book, from the stored outputs: _build/html/index.html"
+
+pdf: book
+	$(PATHS) $(PY) tools/pdf.py _build/html _build/book.pdf
+
+# JupyterLab comes with this target only; its settings stay in _build/lab, and with them a
+# double click opens a chapter's Markdown as a notebook
+lab: setup
+	$(BIN)pip install --quiet --disable-pip-version-check -c constraints.txt jupyterlab==4.6.6
+	@JUPYTER_CONFIG_DIR=_build/lab $(BIN)jupytext-config set-default-viewer > _build/lab.log
+	JUPYTER_CONFIG_DIR=_build/lab $(BIN)jupyter-lab --LabApp.default_url=/lab/tree/book
 
 run: setup
 	$(PATHS) $(PY) tools/execute.py --missing
@@ -105,6 +117,7 @@ lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
 	$(BIN)deptry hetlib tools
+	$(PY) tools/style.py
 	$(BIN)check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 types:
 	$(BIN)mypy
@@ -115,7 +128,7 @@ notebooks:
 	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \
 	    -o filterwarnings=default -p nbval_verdicts --nbval-lax --nbval-current-env notebooks
 pages:
-	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/book/test_pages.py
+	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/book/test_pages.py tests/book/test_pdf.py
 
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done

@@ -28,6 +28,7 @@ PIECE = re.compile(
     re.DOTALL,
 )
 FRAMES = re.compile(r'<div class="frames"(?! id)')
+MATHS = re.compile(r'class="([^"]* )?math\b')
 SOLUTION = '<span class="sd-summary-text">Solution</span>'
 EXERCISES = re.compile(r'<section id="exercises">.*?</section>', re.DOTALL)
 ITEM = re.compile(
@@ -125,6 +126,9 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     """Change one page before it is written."""
     if "body" in context and not page.startswith("_modules/"):
         context["body"] = improve(context["body"])
+        if not MATHS.search(context["body"]):  # Sphinx asks the pages below in the contents, too
+            scripts = context["script_files"]
+            context["script_files"] = [s for s in scripts if "mathjax/tex" not in str(s)]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Prose, tables, lists and pictures stand in the file itself; nothing in it needs 
 
 from __future__ import annotations
 
+import base64
 import importlib
 import re
 import sys
@@ -40,6 +41,9 @@ def prose(text: str) -> str:
 def output(out: NotebookNode) -> str:
     """What one output shows."""
     data = out.get("data", {})
+    if "image/svg+xml" in data:
+        source = base64.b64encode(data["image/svg+xml"].encode()).decode()
+        return f'<img alt="figure" src="data:image/svg+xml;base64,{source}">'
     if "image/png" in data:
         return f'<img alt="figure" src="data:image/png;base64,{data["image/png"].strip()}">'
     if "text/html" in data:

@@ -64,6 +64,7 @@ def style() -> None:
             "legend.frameon": False,
             "lines.linewidth": 1.8,
             "axes.prop_cycle": cycler(color=list(COLOURS.values())),
+            "svg.hashsalt": "hetlib",
         }
     )
     # label() names letters without a font once for all; matplotlib does at every drawing
@@ -75,9 +76,10 @@ def style() -> None:
         return
     if get_ipython() is not None:  # on a page, a warning names no file of this machine
         warnings.formatwarning = lambda said, kind, *_, **__: f"{kind.__name__}: {said}\n"
-    # No version of matplotlib in the file: the same figure is the same bytes.
-    options: dict[str, Any] = {"metadata": {"Software": None}}
-    set_matplotlib_formats("retina", **options)  # type: ignore[no-untyped-call]
+    # Neither a date nor a version of matplotlib in the file: the same figure is the same bytes.
+    # What a figure asks to be drawn as pixels has 200 an inch.
+    options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}, "dpi": 200}
+    set_matplotlib_formats("svg", **options)  # type: ignore[no-untyped-call]
 
 
 def label(text: str, width: int | None = None) -> str:

@@ -1,0 +1,73 @@
+"""The printed book: two short pages of it, with tags, outline, links and nothing cut off."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pdf
+import pytest
+import yaml
+from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.pages
+
+ROOT = Path(__file__).parents[2]
+HTML = Path(os.environ.get("HETLIB_HTML", ROOT / "_build" / "html")).resolve()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_two_pages_are_printed(browser: Browser, tmp_path: Path, wide: bool) -> None:
+    html = tmp_path / "html" / "book"
+    html.mkdir(parents=True)
+    line = f'<p><svg width="{2000 if wide else 20}" height="9" style="max-width:none"></svg></p>'
+    for name, other in (("one", "two"), ("two", "one")):
+        (html / f"{name}.html").write_text(
+            f'<!doctype html><html lang="en"><body><article class="bd-article"><h1>Page {name}</h1>'
+            f'<h2 id="here">Section</h2><p><a href="{other}.html#here">other</a>, '
+            f'<a href="#here">own</a>, <a href="gone.txt">file</a></p>{line}</article>'
+            "</body></html>"
+        )
+    out = tmp_path / "book.pdf"
+    parts = [("", ["book/one"]), ("Part", ["book/two"])]
+    cut = pdf.write(browser, html.parent, parts, "A title", out)
+    assert [place.partition(":")[0] for place in cut] == (
+        ["page-book-one", "page-book-two"] if wide else []
+    )
+    whole, told = out.with_suffix(".html").read_text(), out.read_bytes()
+    places = re.findall(r' id="([^"]+)"', whole)
+    assert len(places) == len(set(places))
+    links = re.findall(r'<a href="#([^"]+)"', whole)
+    assert len(links) == 4
+    assert set(links) == {"page-book-one--here", "page-book-two--here"} <= set(places)
+    for what in (b"/StructTreeRoot", b"/Marked true", b"/Outlines", b"/Subtype /Link"):
+        assert what in told
+    assert told.count(b"/Subtype /Link") == 4
+    assert len(told) < 100_000
+
+
+def test_every_page_of_the_contents_is_printed() -> None:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    listed = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+    assert [name for _part, names in pdf.contents(toc) for name in names] == listed
+
+
+PAGES = sorted((HTML / "notebooks").glob("*.html"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_chapter_weighs_less_than_two_and_a_half_megabytes(path: Path) -> None:
+    """The page and its own pictures; what all pages share is loaded once."""
+    pictures = {
+        path.parent / src for src in re.findall(r'src="(\.\./_images/[^"]+)"', path.read_text())
+    }
+    weight = path.stat().st_size + sum(picture.stat().st_size for picture in pictures)
+    assert weight < 2.5e6
+
+
+def test_mathjax_is_loaded_where_there_is_maths() -> None:
+    for path in HTML.rglob("*.html"):
+        text = path.read_text()
+        if "mathjax/tex-svg" in text:
+            assert re.search(r'class="([^"]* )?math\b', text), path.name
