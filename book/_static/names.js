@@ -1,6 +1,7 @@
 // What a screen reader says of the arrows that unfold the contents at the side, and of what
 // scrolls, which the keyboard must reach. Buttons that copy code show under the pointer only, so
-// they are no stops of the Tab key; Alt+M makes formulas and explained terms stops, or undoes it.
+// they are no stops of the Tab key; Alt+M makes formulas, explained terms and the
+// paper's numbers stops, or undoes it.
 let formulas = -1;
 document.addEventListener("DOMContentLoaded", () => {
   for (const arrow of document.querySelectorAll("li.has-children > details > summary")) {
@@ -37,7 +38,7 @@ addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || event.code !== "KeyM") return;
   event.preventDefault();
   formulas = -1 - formulas;
-  const some = [...document.querySelectorAll("mjx-container, a.term")];
+  const some = [...document.querySelectorAll("mjx-container, a.term, a.of-the-paper")];
   for (const formula of some) formula.tabIndex = formulas;
   const seen = some.find((f) => f.checkVisibility() && f.getBoundingClientRect().top > 0);
   if (formulas === 0) seen?.focus();

@@ -75,7 +75,7 @@ class Source(HTMLParser):
         self.level = 0
         self.summary: str | None = None
         self.nameless_table = False
-        self.most = 0  # stops before the first slider
+        self.most = 0  # stops on the shortest way to the first slider
         self.in_article = False
         self.outline = ""  # all tags but those inside code, with their classes and scripts
         self.in_code = False
@@ -107,7 +107,8 @@ class Source(HTMLParser):
         if self.nameless_table and tag != "caption":
             self.faults.append("a table without a name")
         named = given.get("aria-label") or given.get("aria-labelledby")
-        self.nameless_table = tag == "table" and self.in_article and not named
+        laid_out = "indextable" in given.get("class", "")  # columns of an index
+        self.nameless_table = tag == "table" and self.in_article and not (named or laid_out)
         if tag == "details":
             self.folds.append("open" not in given)
             self.shut += self.folds[-1]
@@ -127,9 +128,11 @@ class Source(HTMLParser):
         reached = self.shut == 0 or (self.shut == 1 and self.summary is not None)
         if self.stops is not None and self.in_article:
             if "frames" in given.get("class", "").split():
-                self.most, self.stops = self.stops, None
+                self.most, self.stops = min(self.most or self.stops, self.stops), None
             elif stop and reached and given.get("tabindex") != "-1":
                 self.stops += 1
+                if given.get("href") == "#first-slider":  # the short way, and the slider
+                    self.most = self.stops + 1
 
     def handle_data(self, data: str) -> None:
         if self.summary is not None:
