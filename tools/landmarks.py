@@ -4,7 +4,8 @@ In HTML
 
 - statements and proofs are named regions, tables have the name of their section;
 - a statement and a verdict have a short permanent link, as headings, figures and equations have
-  from Sphinx; such links appear under the pointer and are no stops of the Tab key;
+  from Sphinx; such links appear under the pointer; neither they nor links to the paper's numbers
+  are stops of the Tab key;
 - a solution says of which exercise it is;
 - the line under a chapter's title leads to its first figure with sliders.
 """
@@ -27,6 +28,7 @@ PIECE = re.compile(
     r"|<table(?P<table>(?: [^>]*)?)>(?P<caption>\s*<caption)?",
     re.DOTALL,
 )
+IMAGE = "reference internal image-reference"  # of a picture to itself, larger
 FRAMES = re.compile(r'<div class="frames"(?! id)')
 MATHS = re.compile(r'class="([^"]* )?math\b')
 SOLUTION = '<span class="sd-summary-text">Solution</span>'
@@ -113,7 +115,8 @@ def numbered(found: re.Match[str]) -> str:
 def improve(body: str) -> str:
     """The body of a page, with names and links."""
     body = PIECE.sub(Names(), body)
-    body = body.replace('class="headerlink" href', 'class="headerlink" tabindex="-1" href')
+    for kind in ("headerlink", "of-the-paper reference internal", IMAGE):  # Alt+M: names.js
+        body = body.replace(f'class="{kind}" href', f'class="{kind}" tabindex="-1" href')
     body = EXERCISES.sub(numbered, body)
     if FRAMES.search(body):
         body = FRAMES.sub('<div class="frames" id="first-slider" tabindex="-1"', body, count=1)

@@ -4,6 +4,7 @@
   "use strict";
   const NS = "http://www.w3.org/2000/svg";
   const DASHES = ["", "7 4", "2 3", "9 3 2 3"]; // lines differ by more than colour
+  const MOST = 6; // settings of a figure on paper, about
   let count = 0;
 
   /** An element with attributes and children; strings become text. */
@@ -125,6 +126,29 @@
       if (caption.textContent !== data.captions[data.caption[frame]])
         caption.textContent = data.captions[data.caption[frame]];
     };
+    /** For paper: every setting if there are few, else some of each slider in turn. */
+    const sheet = () => {
+      if (box.querySelector(".frames-sheet")) return;
+      const starts = data.sliders.map((s) => s.start);
+      const few = data.sliders.reduce((n, s) => n * s.values.length, 1) <= MOST;
+      let chosen = few ? [[]] : [starts];
+      data.sliders.forEach((s, k) => {
+        const last = s.values.length - 1, n = Math.min(last, few ? last : Math.max(2, Math.ceil(MOST / data.sliders.length) - 1));
+        const some = Array.from({ length: n + 1 }, (_, i) => Math.round((i * last) / (n || 1)));
+        chosen = few ? chosen.flatMap((at) => some.map((i) => [...at, i]))
+          : [...chosen, ...some.map((i) => starts.map((j, m) => (m === k ? i : j)))];
+      });
+      const unique = [...new Map(chosen.map((at) => [at.join(), at])).values()];
+      box.append(make("div", { class: "frames-sheet" }, ...unique.map((at) => {
+        const frame = at.reduce((f, i, k) => f * data.sliders[k].values.length + i, 0);
+        const picture = make("svg", { role: "img", "aria-label": data.alt });
+        draw(picture, data, frame, 340);
+        const where = data.sliders.map((s, k) => `${s.name}: ${s.values[at[k]]}`).join("; ");
+        return make("div", { class: "frames-one" }, make("p", {}, make("strong", {}, where)), picture,
+          make("p", {}, data.captions[data.caption[frame]]));
+      })));
+    };
+    document.addEventListener("paper", sheet);
     inputs.forEach((input) => input.addEventListener("input", update));
     box.querySelector("img").hidden = true;
     box.append(make("div", { class: "frames-controls" }, ...controls), key, svg, caption,

@@ -1,13 +1,18 @@
 """The built book: every link leads somewhere, and every page works in a browser, offline.
 
 Read from the HTML, for every page: links and anchors lead somewhere, nothing is loaded from
-elsewhere or missing, every picture is described, addresses of other sites are addresses.
+elsewhere or missing, every picture is described, addresses of other sites are addresses; proofs,
+statements and tables have names, toggles say what they open, headings are in order, and fewer than
+30 stops of the Tab key come before the first slider.
 
 In the browser, for every page, everything unfolded:
 
-- loaded on a desktop in light and on a phone in dark: no script error, no request to the
-  network, no file missing; the theme takes; every formula is typeset;
+- loaded on a desktop in light: no script error, no request to the network, no file missing; the
+  theme takes; every formula is typeset; pages that move are loaded on a phone in dark, too;
 - in both themes at both widths: nothing sticks out sideways unless it scrolls;
+- formulas and code are whole at 1400 and 1200 px and on paper, and nothing scrolls on paper; what
+  scrolls elsewhere fades at its edge and is reached by the keyboard;
+- on paper figures with sliders show several settings, and no page breaks inside code and figures;
 - by axe-core, no serious or critical violation: all rules at both widths, and those that look
   at colours in both themes;
 - figures with sliders: each slider changes its figure and says its value; without scripts a
@@ -24,6 +29,7 @@ colours of one text of each kind (KINDS): same tag, font, colour and grounds and
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -61,6 +67,16 @@ class Source(HTMLParser):
         self.images: list[tuple[str, str]] = []
         self.classes: set[str] = set()
         self.moved = False
+        self.faults: list[str] = []  # what a screen reader or the keyboard would stumble over
+        self.names: set[str] = set()  # of regions
+        self.stops: int | None = 0  # of the Tab key in the article so far; None after a slider
+        self.shut = 0  # folds around that are closed
+        self.folds: list[bool] = []
+        self.level = 0
+        self.summary: str | None = None
+        self.nameless_table = False
+        self.most = 0  # stops on the shortest way to the first slider
+        self.in_article = False
         self.outline = ""  # all tags but those inside code, with their classes and scripts
         self.in_code = False
         self.feed(path.read_text())
@@ -70,6 +86,7 @@ class Source(HTMLParser):
         if not self.in_code:
             self.outline += f"{tag}.{given.get('class')}.{Path(given.get('src', '')).name} "
         self.in_code |= tag == "pre"
+        self.hear(tag, given)
         self.ids.update(given[key] for key in ("id", "name") if key in given)
         self.classes.update(given.get("class", "").split())
         if tag == "a" and "href" in given:
@@ -84,8 +101,52 @@ class Source(HTMLParser):
             self.moved = True
             self.links.append(given["content"].partition("url=")[2])
 
+    def hear(self, tag: str, given: dict[str, str]) -> None:
+        """What the keyboard reaches, and what a screen reader is told."""
+        self.in_article |= tag == "article"
+        if self.nameless_table and tag != "caption":
+            self.faults.append("a table without a name")
+        named = given.get("aria-label") or given.get("aria-labelledby")
+        laid_out = "indextable" in given.get("class", "")  # columns of an index
+        self.nameless_table = tag == "table" and self.in_article and not (named or laid_out)
+        if tag == "details":
+            self.folds.append("open" not in given)
+            self.shut += self.folds[-1]
+        if tag == "summary" and self.in_article:
+            self.summary = given.get("aria-label", "")
+        if "proof" in given.get("class", "").split() and not (given.get("role") and named):
+            self.faults.append(f"a statement or proof that is no named region: {given}")
+        if given.get("role") == "region" and named:
+            if named in self.names:
+                self.faults.append(f"two regions named {named}")
+            self.names.add(named)
+        if re.fullmatch("h[1-6]", tag) and self.in_article:
+            if int(tag[1]) > self.level + 1:
+                self.faults.append(f"{tag} after h{self.level}")
+            self.level = int(tag[1])
+        stop = (tag == "a" and "href" in given) or tag in ("button", "input", "select", "summary")
+        reached = self.shut == 0 or (self.shut == 1 and self.summary is not None)
+        if self.stops is not None and self.in_article:
+            if "frames" in given.get("class", "").split():
+                self.most, self.stops = min(self.most or self.stops, self.stops), None
+            elif stop and reached and given.get("tabindex") != "-1":
+                self.stops += 1
+                if given.get("href") == "#first-slider":  # the short way, and the slider
+                    self.most = self.stops + 1
+
+    def handle_data(self, data: str) -> None:
+        if self.summary is not None:
+            self.summary += data
+
     def handle_endtag(self, tag: str) -> None:
         self.in_code &= tag != "pre"
+        self.in_article &= tag != "article"
+        if tag == "details" and self.folds:
+            self.shut -= self.folds.pop()
+        if tag == "summary" and self.summary is not None:
+            if not self.summary.strip() or "Toggle" in self.summary:
+                self.faults.append(f"a fold that does not say what it opens: {self.summary!r}")
+            self.summary = None
 
 
 @cache
@@ -151,6 +212,18 @@ def test_images_are_described(name: str) -> None:
     assert not bare, f"{name}: no alt text for {bare}"
 
 
+def stumbles(page: Path) -> list[str]:
+    found = source(page)
+    far = [f"{found.most} stops before the first slider"] if found.most >= 30 else []
+    return found.faults + far
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ear_and_keyboard(name: str) -> None:
+    found = stumbles(HTML / name)
+    assert not found, f"{name}\n" + "\n".join(found)
+
+
 def test_external_links_are_addresses() -> None:
     """Lists them (pytest -rP shows the list); whether they answer is not for CI to find out."""
     linked = {link: name for name in NAMES for link in source(HTML / name).links if "//" in link}
@@ -195,13 +268,41 @@ WIDE = """() => {
     return [...(wide > innerWidth ? [`scrolls sideways, ${wide} px`] : []),
         ...out.slice(0, 5).map(e => 'sticks out of the page: ' + selector(e))];
 }"""
-# Formulas and lines of code that are wider than their place on a laptop
+# Formulas and lines of code that are wider than their place
 CUT = """() => [...document.querySelectorAll('article :is(mjx-container[display=true] > svg, pre)')]
     .filter(e => {
         const place = e.closest('div.math') ?? e.parentElement;
         const wide = e.matches('pre') ? e.scrollWidth : e.getBoundingClientRect().width;
         return place.clientWidth && wide > place.clientWidth + 1;
-    }).map(e => 'cut off at 1200 px: ' + e.closest('div').textContent.trim().slice(0, 60))"""
+    }).map(e => `cut off at ${innerWidth} px: ` + e.parentElement.textContent.trim().slice(0, 60))"""
+# What scrolls sideways without a hint or out of the keyboard's reach
+HIDDEN = """() => [...document.querySelectorAll(`article :is(.pst-scrollable-table-container, .output,
+        pre, mjx-container[display=true], p, dd)`)]
+    .filter(e => e.scrollWidth > e.clientWidth + 2 && e.clientWidth &&
+        ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) &&
+        !(e.classList.contains('more') && e.tabIndex >= 0))
+    .map(e => 'scrolls without a hint: ' + e.textContent.trim().slice(0, 60))"""
+# A sheet of A4 with margins of 1 cm
+PAPER_WIDTH = 718
+PAPER = """() => {
+    const all = [...document.querySelectorAll('article *')], out = [];
+    const say = e => e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 60);
+    for (const e of all) {
+        if (!e.offsetWidth || e.offsetWidth < 2 || e.closest('mjx-assistive-mml')) continue;
+        const scrolls = e.scrollWidth > e.clientWidth + 2 &&
+            ['auto', 'scroll', 'hidden'].includes(getComputedStyle(e).overflowX);
+        if (scrolls || e.getBoundingClientRect().right > innerWidth + 1) out.push('cut: ' + say(e));
+    }
+    for (const e of document.querySelectorAll('article details:not([open])'))
+        out.push('folded: ' + say(e));
+    for (const e of document.querySelectorAll('article .frames-live'))
+        if (e.querySelectorAll('.frames-one svg > *').length < 20) out.push('one setting: ' + say(e));
+    for (const e of document.querySelectorAll('article :is(figure, pre, .frames-one)'))
+        if (getComputedStyle(e).breakInside !== 'avoid') out.push('breaks: ' + say(e));
+    for (const e of document.querySelectorAll('article :is(.frames-key i, .badge-verdict)'))
+        if (getComputedStyle(e).printColorAdjust !== 'exact') out.push('loses its ground: ' + say(e));
+    return out.slice(0, 8);
+}"""
 # After a change of width, what now scrolls becomes reachable by keyboard a little later
 SETTLED = """() => [...document.querySelectorAll('pre, mjx-container[display="true"]')].every(
     e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
@@ -349,6 +450,15 @@ def turn(page: Page, theme: str) -> list[str]:
     return []
 
 
+def paper(page: Page) -> list[str]:
+    """What is wrong on a sheet of paper."""
+    page.set_viewport_size({"width": PAPER_WIDTH, "height": 1000})
+    page.emulate_media(media="print")
+    found = [*page.evaluate(PAPER), *page.evaluate(CUT)]
+    page.emulate_media(media="screen")
+    return [f"on paper: {complaint}" for complaint in found]
+
+
 def accessibility(page: Page, *, colours: bool = False) -> list[str]:
     """The serious and critical violations that axe-core finds: of colours, or all others."""
     options = {
@@ -380,9 +490,11 @@ def on_desktop(browser: Browser, path: Path) -> Iterator[str]:
                     page.evaluate(MARK)
                 if missed:  # the rest would wait in vain
                     return
-            yield from page.evaluate(TEX)
+            yield from page.evaluate(HIDDEN)
+            yield from page.evaluate(CUT if width == 1400 else TEX)
         resize(page, 1200)
         yield from page.evaluate(CUT)
+        yield from paper(page)
         page.evaluate(THIN)
         page.evaluate(AXE)
         for width in (400, 1400):
@@ -416,7 +528,8 @@ def on_phone(browser: Browser, path: Path) -> Iterator[str]:
 
 
 def problems(browser: Browser, path: Path) -> list[str]:
-    return [*on_desktop(browser, path), *on_phone(browser, path)]
+    moves = not source(path).classes.isdisjoint({"frames", "lab", "lab-small", "scorecard"})
+    return [*on_desktop(browser, path), *(on_phone(browser, path) if moves else ())]
 
 
 def chosen(names: list[str]) -> list[str]:
@@ -449,6 +562,20 @@ def test_without_scripts_a_picture_stands_in(browser: Browser, name: str) -> Non
         page.goto((HTML / name).as_uri())
         for picture in page.locator(".frames img").all():
             assert picture.is_visible(), f"{name}: no static picture"
+
+
+def test_paper_unfolds_and_screens_fold_again(browser: Browser) -> None:
+    """In the dark, too, a page is printed dark on white."""
+    with open_page(browser, "dark", 1400, mode="dark") as page:
+        page.goto((HTML / WITH_FRAMES[0]).as_uri())
+        state = """() => [document.querySelectorAll('article details:not([open])').length,
+            document.documentElement.dataset.theme]"""
+        before = page.evaluate(state)
+        page.emulate_media(media="print")
+        assert page.evaluate(state) == [0, "light"]
+        page.emulate_media(media="screen")
+        assert page.evaluate(state) == before
+        assert before[0] > 0
 
 
 FIRST = {
@@ -493,6 +620,7 @@ SOUND = """<!doctype html><html lang="en"><head><title>A page</title><style>
 <img alt="A dot" src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">
 </article></main></body></html>"""
 WIDE_BOX = '<div style="width: {}px">A box</div>'
+CODE = f'<pre style="width: 20em; overflow: auto">{200 * "x"}</pre><details>'
 FAULTS = {
     "no such anchor": ('href="#here"', 'href="#nowhere"'),
     "no such file": ('href="#here"', 'href="nowhere.html"'),
@@ -512,6 +640,16 @@ FAULTS = {
         ".note {",
         "html[data-theme=dark] h1 { width: 700px } .note {",
     ),
+    "cut off at 1400 px": ("<details>", CODE),
+    "scrolls without a hint": ("<details>", CODE),
+    "on paper: cut": ("<details>", CODE),
+    "on paper: breaks": ("<details>", CODE),
+    "on paper: one setting": ('class="frames"', 'class="frames frames-live"'),
+    "a table without a name": ("<details>", "<table><tr><td>1</td></tr></table><details>"),
+    "no named region": ("<details>", '<div class="proof"><p>By hand.</p></div><details>'),
+    "does not say what it opens": ("<summary>More</summary>", "<summary></summary>"),
+    "h3 after h1": ("<details>", "<h3>Third</h3><details>"),
+    "stops before the first slider": ("<details>", 30 * '<a href="#here">x</a>' + "<details>"),
     "light: color-contrast": (".note { background: #eee }", ".note { color: #ccc }"),
     "light: color-contrast, serious": (".note {", "li:nth-child(6) { color: #ccc } .note {"),
     "400 px: link-name": (">Six<", "><"),
@@ -533,7 +671,8 @@ FAULTS = {
 
 def everything(browser: Browser, path: Path) -> str:
     bare = [f"no alt text: {src}" for src in bare_images(path)]
-    return "\n".join(broken_links(path) + wrong_loads(path) + bare + problems(browser, path))
+    static = broken_links(path) + wrong_loads(path) + stumbles(path)
+    return "\n".join(static + bare + problems(browser, path))
 
 
 def test_a_sound_page_has_no_fault(browser: Browser, tmp_path: Path) -> None:
