@@ -47,12 +47,12 @@ def test_readers_see_what_the_pictures_are_said_to_show() -> None:
     sums = opening.people()
     assert sums["nine people"] > 0 > sums["the tenth"]
     assert sums["as DPO reads"] > 0 > sums["all ten"]
-    minds, wanted, read = opening.why()
+    _minds, wanted, read = opening.why()
     assert wanted[0] > 0 > wanted[-1]
     np.testing.assert_allclose(np.diff(wanted, 2), 0, atol=1e-12)  # a straight line
     assert read.min() > 0
     assert abs(read[-1] - read[-5]) < 1e-3 < abs(read[4] - read[0])  # levels off
-    shares, wanted, read = opening.depends()
+    _shares, wanted, read = opening.depends()
     assert np.ptp(wanted) == 0 < wanted[0]
     assert read[0] > 0 > read[-1]
     wanted, (dpo, twice, each) = opening.helps()
@@ -82,7 +82,8 @@ def test_what_is_needed_comes_before_and_what_may_wait_is_there(name: str) -> No
         re.sub(r"(^|\s)”", r"\1“", "".join(typed.get(c, c) for c in title))
         for title in re.findall(r"^##+ (.+)$", text, re.MULTILINE)
     }
-    assert entry["skip"] and set(entry["skip"]) <= titles
+    assert entry["skip"]
+    assert set(entry["skip"]) <= titles
     cells = [cell.source for cell in jupytext.reads(text, fmt="md:myst").cells]
     assert not any(re.search(r"\*(You need|Time)\*", source) for source in cells)
 

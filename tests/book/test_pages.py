@@ -274,10 +274,11 @@ CUT = """() => [...document.querySelectorAll('article :is(mjx-container[display=
         const place = e.closest('div.math') ?? e.parentElement;
         const wide = e.matches('pre') ? e.scrollWidth : e.getBoundingClientRect().width;
         return place.clientWidth && wide > place.clientWidth + 1;
-    }).map(e => `cut off at ${innerWidth} px: ` + e.parentElement.textContent.trim().slice(0, 60))"""
+    }).map(e => `cut off at ${innerWidth} px: ` +
+        e.parentElement.textContent.trim().slice(0, 60))"""
 # What scrolls sideways without a hint or out of the keyboard's reach
-HIDDEN = """() => [...document.querySelectorAll(`article :is(.pst-scrollable-table-container, .output,
-        pre, mjx-container[display=true], p, dd)`)]
+HIDDEN = """() => [...document.querySelectorAll(`article :is(.pst-scrollable-table-container,
+        .output, pre, mjx-container[display=true], p, dd)`)]
     .filter(e => e.scrollWidth > e.clientWidth + 2 && e.clientWidth &&
         ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) &&
         !(e.classList.contains('more') && e.tabIndex >= 0))
@@ -296,11 +297,13 @@ PAPER = """() => {
     for (const e of document.querySelectorAll('article details:not([open])'))
         out.push('folded: ' + say(e));
     for (const e of document.querySelectorAll('article .frames-live'))
-        if (e.querySelectorAll('.frames-one svg > *').length < 20) out.push('one setting: ' + say(e));
+        if (e.querySelectorAll('.frames-one svg > *').length < 20)
+            out.push('one setting: ' + say(e));
     for (const e of document.querySelectorAll('article :is(figure, pre, .frames-one)'))
         if (getComputedStyle(e).breakInside !== 'avoid') out.push('breaks: ' + say(e));
     for (const e of document.querySelectorAll('article :is(.frames-key i, .badge-verdict)'))
-        if (getComputedStyle(e).printColorAdjust !== 'exact') out.push('loses its ground: ' + say(e));
+        if (getComputedStyle(e).printColorAdjust !== 'exact')
+            out.push('loses its ground: ' + say(e));
     return out.slice(0, 8);
 }"""
 # After a change of width, what now scrolls becomes reachable by keyboard a little later
