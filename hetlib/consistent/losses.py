@@ -4,9 +4,8 @@ Every loss takes the margin of Eq. (15) from y1 to y2,
 
     h = beta log pi(y2) / pi_ref(y2) - beta log pi(y1) / pi_ref(y1),
 
-one number a comparison, shape (batch,), float32 or float64, and returns the mean over the whole
-batch, or with ``reduction="none"`` the loss of each comparison, shape (batch,). A reward model
-is trained with the same losses: put r(y2) - r(y1) in the place of h.
+shape (batch,), float32 or float64, and returns the mean over the batch, or with
+``reduction="none"`` each loss, shape (batch,). For a reward model put r(y2) - r(y1) for h.
 
 All are finite with finite gradients for ``|h|`` up to 1e4 in float32. A margin that is NaN is
 refused; an infinite one has its limit in the logistic losses and is refused by the others.
@@ -57,8 +56,7 @@ def corrected(
 ) -> Tensor:
     """First-order corrected DPO, Eq. (14) to (16).
 
-    The likelihood of a win of y2 is sigma(h) + alpha / 2 sigma''(h) V. It is antisymmetric:
-    that of a win of y1 is the same expression at -h.
+    A win of y2 has likelihood sigma(h) + alpha / 2 sigma''(h) V, one of y1 the same at -h.
 
     V is made by the caller, as ``hetlib.linked.moments.variance_from_moments`` does by Eq. (16).
     Gradients flow through whatever it depends on; ``variance.detach()`` stops them.
@@ -66,8 +64,7 @@ def corrected(
     Args:
         h: As for :func:`dpo`.
         preferred: As for :func:`dpo`.
-        variance: V(y1, y2) >= 0, the variance over users of the reward difference,
-            shape (batch,).
+        variance: V(y1, y2) >= 0, over users, of the reward difference, shape (batch,).
         alpha: Strength of the correction; 0 is DPO, 1 is Eq. (14).
         eps: Floor of the stabilised logarithm, log max(z, eps), of Section 5.1.
         clamp: Limit of ``|sigma''(h) V / 2|`` before it is multiplied by alpha. None: no limit,
