@@ -212,7 +212,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "ring.curves.stress_tests": {"points": 3},
     "ring.curves.fit_many": {"method": "corrected 0.5"},
     "ring.curves.mean_distance": {"method": "integral"},
-    "ring.curves.learning_curves": {"sizes": [20], "methods": ["ipo"]},
+    "ring.curves.learning_curves": {
+        "sizes": [20], "methods": ["ipo"], "reference": [0.1, 0.1, 0.2, 0.2, 0.2, 0.2],
+    },
     "surveys.questions.luce_shepard_rewards": {},
     "surveys.questions.pairwise": {"shares": [[0.2, 0.3, 0.5], [0.5, 0.4, 0.1]]},
     "surveys.questions.question": {
