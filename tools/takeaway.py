@@ -82,7 +82,11 @@ def way(doctree: nodes.document, entry: dict[str, Any], name: str) -> nodes.para
         ]
     )
     paragraph += nodes.Text(". ")
-    found = {s.next_node(nodes.title).astext(): s for s in doctree.findall(nodes.section)}
+    found = {  # the text of a proof is a section, too, and has no title
+        s[0].astext(): s
+        for s in doctree.findall(nodes.section)
+        if s.children and isinstance(s[0], nodes.title)
+    }
     skipped = []
     for title in entry["skip"]:
         if title in found:
@@ -90,8 +94,7 @@ def way(doctree: nodes.document, entry: dict[str, Any], name: str) -> nodes.para
         else:
             LOGGER.warning("book/path.yml: %s has no section %r", name, title)
     links: list[list[nodes.Node]] = [
-        [nodes.reference("", s.next_node(nodes.title).astext(), internal=True, refid=s["ids"][0])]
-        for s in skipped
+        [nodes.reference("", s[0].astext(), internal=True, refid=s["ids"][0])] for s in skipped
     ]
     paragraph += [nodes.strong(text="Skip at first"), nodes.Text(" "), *joined(links)]
     spared = sum(words(section) for section in skipped)

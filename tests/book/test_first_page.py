@@ -104,7 +104,8 @@ def test_the_way_names_chapters_and_links_sections() -> None:
         "", nodes.title(text="Later"), nodes.paragraph(text="word " * 400), ids=["later"]
     )
     entry: dict[str, Any] = {"needs": {1: "DPO", 2: "types", 3: "counts"}, "skip": ["Later"]}
-    made = takeaway.way(document(part), entry, "04-x")
+    proof = nodes.section("", nodes.paragraph(text="of a theorem"), ids=["proof-content"])
+    made = takeaway.way(document(part, proof), entry, "04-x")
     assert made.astext() == (
         "You need chapter 1 (DPO), chapter 2 (types) and chapter 3 (counts). "
         "Skip at first Later (2 min)."
