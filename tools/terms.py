@@ -49,7 +49,7 @@ def glossary(doctree: nodes.document) -> dict[str, Term]:
 def texts(document: nodes.document) -> Iterator[nodes.Text]:
     """Texts of a page in which a term may be explained."""
     for text in document.findall(nodes.Text):
-        above, open_ = text.parent, True
+        above, open_ = text.parent, text.parent is not None  # what is glued in may have none
         while above is not None and open_:
             open_ = not isinstance(above, CLOSED) and "cell" not in above.get("classes", [])
             open_ &= above.tagname not in ("dropdown_title", "admonition_title")

@@ -144,6 +144,12 @@ def test_titles_links_code_and_parts_of_words_stay() -> None:
     assert "term" not in text
 
 
+def test_a_text_without_a_place_is_left_alone() -> None:
+    lost = nodes.paragraph()
+    lost.children = [nodes.Text("a Borda count")]  # as what is glued in may be put together
+    assert "term" not in explained(lost)
+
+
 @pytest.mark.parametrize(
     "term",
     re.findall(
