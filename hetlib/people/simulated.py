@@ -37,7 +37,7 @@ PLANTED: dict[str, dict[str, Any]] = {
     "types": {"opposed": 0.5},
     "two strengths": {"factors": (0.4, 1.8)},
 }
-#: Forms of the labels, in turn a row a pair, all pairs of rankings, and those of ratings in five steps.
+#: Forms of the labels, in turn a row a pair, pairs of rankings, and pairs of ratings in five steps.
 SHAPES = ("pairs", "rankings", "ratings")
 #: Where one step of a rating ends and the next begins, in the reward with logistic noise.
 STEPS = (-2.0, -0.7, 0.7, 2.0)
