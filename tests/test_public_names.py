@@ -122,7 +122,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "data": [Answers(((0, 1),), [0.4, 0.6], [0.4, 0.6])], "responses": 2, "pairs": [(0, 1)],
         "tolerance": 0.1,
     },
-    "linked.joint.widths_of_designs": {
+    "linked.joint.intervals_of_designs": {
         "designs": {"once": [[(0, 1)]]}, "people": 50, "pair": (0, 1), "tolerance": 0.1,
     },
     "linked.bounds.CertifiedRanking.verdict": {

@@ -431,7 +431,7 @@ def joint_certificates(
     return JointCertificates(upper, attained, certificates, witnesses, given, B)
 
 
-def widths_of_designs(
+def intervals_of_designs(
     designs: Mapping[str, Sequence[Sequence[Question]]],
     population: Population,
     reward_bound: float,
@@ -439,7 +439,7 @@ def widths_of_designs(
     level: float = 0.95,
     pair: tuple[int, int] = (0, 1),
     tolerance: float = 5e-3,
-) -> dict[str, float]:
+) -> dict[str, tuple[float, float]]:
     """What each of several ways to ask would leave open: an answer to what to buy.
 
     Args:
@@ -453,7 +453,7 @@ def widths_of_designs(
         tolerance: Of each bound.
 
     Returns:
-        Width of the joint interval by name of the design.
+        Lower and upper end of the joint interval by name of the design, in units of reward.
 
     Raises:
         ValueError: as :func:`joint_certificates`.
@@ -472,7 +472,7 @@ def widths_of_designs(
         found = joint_certificates(
             data, reward_bound, population.responses, [(i, j), (j, i)], tolerance
         )
-        out[name] = found.width(i, j)
+        out[name] = (-float(found.upper[j, i]), float(found.upper[i, j]))
     return out
 
 

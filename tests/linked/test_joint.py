@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from hetlib import Population
 from hetlib.checks import Array
 from hetlib.linked.bounds import average_reward_bounds, bounds_from_counts, choice_moments
-from hetlib.linked.joint import Answers, joint_certificates, outcomes, widths_of_designs
+from hetlib.linked.joint import Answers, intervals_of_designs, joint_certificates, outcomes
 
 B = 4.0
 PAIRS = list(combinations(range(3), 2))
@@ -201,7 +201,10 @@ def test_what_cannot_be_is_named(made: Callable[[], object], words: str) -> None
 
 def test_more_questions_never_leave_more_open() -> None:
     designs = {"once": DESIGNS["pairs"], "both": DESIGNS["pairs"] + DESIGNS["again"]}
-    exact = widths_of_designs(designs, people(4), B)
-    few = widths_of_designs({"once": DESIGNS["pairs"]}, people(4), B, people=100)
-    assert exact["both"] <= exact["once"] + 1e-2
-    assert few["once"] > exact["once"]
+    exact = intervals_of_designs(designs, people(4), B)
+    few = intervals_of_designs({"once": DESIGNS["pairs"]}, people(4), B, people=100)
+    truth = people(4).mean_reward()[0] - people(4).mean_reward()[1]
+    for low, high in (*exact.values(), *few.values()):
+        assert low <= truth <= high
+    assert np.ptp(exact["both"]) <= np.ptp(exact["once"]) + 1e-2
+    assert np.ptp(few["once"]) > np.ptp(exact["once"])
