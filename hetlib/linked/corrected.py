@@ -1,4 +1,7 @@
-"""Population optimum of first-order corrected DPO (Section 5.1).
+"""Population optimum of first-order corrected DPO, Eq. (14) (Section 5.1).
+
+The same loss on labels, in torch, is :func:`hetlib.consistent.losses.corrected`; here it is taken
+on choice probabilities and solved exactly.
 
 The corrected likelihood of a pair with margin h is sigma(h) + alpha c(h), where
 c(h) = V sigma''(h) / 2. Two readings of V are in use:

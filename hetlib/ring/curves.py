@@ -38,7 +38,8 @@ from hetlib.ring.fits import (
 MEASURES = ("tv", "kl", "regret")
 #: Kinds of methods; "corrected" is followed by its strength, as in "corrected 1.5".
 KINDS = ("dpo", "ipo", "corrected", "agreement", "integral", "personalised")
-METHODS = (
+#: Methods of :func:`learning_curves` where none are named.
+CURVES = (
     "dpo",
     "ipo",
     "corrected 1",
@@ -110,7 +111,7 @@ def _parse(method: str) -> tuple[str, float]:
         alpha = -1.0
     if kind not in KINDS or (kind == "corrected") != bool(strength) or not 0 <= alpha < np.inf:
         raise ValueError(
-            f"method is {method!r}; known are {', '.join(METHODS)} and other strengths of corrected"
+            f"method is {method!r}; known are {', '.join(CURVES)} and other strengths of corrected"
         )
     return kind, alpha
 
@@ -213,7 +214,7 @@ def fit_many(
 
     Args:
         environment: Where the data come from.
-        method: As in :data:`METHODS`; J of "corrected" is tabular, from linked labels.
+        method: As in :data:`CURVES`; J of "corrected" is tabular, from linked labels.
         size: Comparisons in each data set.
         repeats: Number of data sets.
         rng: Source of randomness.
@@ -252,7 +253,7 @@ def learning_curves(
     sizes: Sequence[int],
     repeats: int,
     seed: int,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = CURVES,
     beta: float = 1.0,
     reference: ArrayLike | None = None,
 ) -> dict[str, dict[str, Array]]:
@@ -263,7 +264,7 @@ def learning_curves(
         sizes: Numbers of comparisons.
         repeats: Data sets of each size.
         seed: Of the data; each method and size has a stream of its own.
-        methods: Some of :data:`METHODS`.
+        methods: Some of :data:`CURVES`.
         beta: Strength of the KL penalty, in pi* and in the methods.
         reference: Of both, by offset, shape (n,); uniform if None.
 
