@@ -17,7 +17,7 @@ from hetlib.linked.corrected import Correction, corrected_reward
 from hetlib.linked.moments import JointMoments, tabular_moments
 from hetlib.ring import runs
 from hetlib.ring.curves import (
-    METHODS,
+    CURVES,
     draw_linked,
     draw_unanimous,
     draw_wins,
@@ -159,7 +159,7 @@ def test_multinomial_counts_follow_the_law_of_samples() -> None:
 
 
 def test_labels_are_counted() -> None:
-    assert [labels_per_comparison(m, 3) for m in METHODS] == [1, 1, 2, 2, 3, 3, 3]
+    assert [labels_per_comparison(m, 3) for m in CURVES] == [1, 1, 2, 2, 3, 3, 3]
     for wrong in ("ppo", "corrected", "corrected x", "corrected -1", "dpo 2"):
         with pytest.raises(ValueError, match=f"method is '{wrong}'"):
             fit_many(RING, wrong, 10, 1, np.random.default_rng(0))
