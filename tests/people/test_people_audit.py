@@ -103,8 +103,8 @@ def test_turned_answers_are_counted() -> None:
     row = {"annotator": "p", "first": "A", "second": "B", "choice": "A"}
     back = {"annotator": "p", "first": "B", "second": "A", "choice": "B"}
     other = {"annotator": "q", "first": "B", "second": "A", "choice": "A"}
-    assert audit.turned(read_labels([row, back])) == (1, 1)
-    assert audit.turned(read_labels([row, back | {"choice": "A"}, other])) == (0, 1)
+    assert audit.turned(read_labels([row, back])) == (1, 1, 1)
+    assert audit.turned(read_labels([row, back | {"choice": "A"}, other])) == (0, 1, 0)
 
 
 def test_a_cycle_is_found_and_its_absence_too() -> None:
