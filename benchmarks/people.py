@@ -12,7 +12,8 @@ peer has such a thing. Peers that are not installed are named; none is a require
 Where one taste is fitted (choix, evalica, statsmodels) its margins shrink with what differs. With
 lognormal strengths they come near those of the median strength, and with opposite tastes in equal
 parts near zero, so that such fits can have the smaller error of these rewards; they can also be
-faster. Of the average over people, of strengths and of types they say nothing.
+faster. With strengths their rewards are too small as an average over people, and of strengths and
+types themselves they say nothing.
 """
 
 from __future__ import annotations
