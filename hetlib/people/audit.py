@@ -89,17 +89,20 @@ def overview(labels: PeopleLabels, show_names: bool = False) -> list[str]:
     for note in labels.notes:
         if note.kind.startswith("annotators ") and not show_names:
             out.append("Annotators whose names differ in case only are taken as different people.")
+        elif note.kind == "1 annotators with one label":
+            out.append("1 annotator with one label, who cannot be compared.")
         else:
             said = str(replace(note, kind=_SUBJECTS.get(note.kind, note.kind)))
             out.append(f"{said[0].upper()}{said[1:]}.".replace(": said.", "."))
     return list(dict.fromkeys(out))
 
 
-def turned(labels: PeopleLabels) -> tuple[int, int]:
+def turned(labels: PeopleLabels) -> tuple[int, int, int]:
     """Where one person judged a pair, with the same prompt, in both orders: how often it turned.
 
     Returns:
-        Cases in which a different item won, and cases, ties left out.
+        Cases in which a different item won, cases, and those of the first in which the response
+        shown first won in both orders (in the rest the one shown second did); ties left out.
     """
     seen: dict[tuple[int, ...], dict[bool, set[int]]] = {}
     for k in np.flatnonzero(labels.votes != TIE):
@@ -107,8 +110,29 @@ def turned(labels: PeopleLabels) -> tuple[int, int]:
         winner = a if labels.votes[k] == 0 else b
         key = int(labels.who[k]), min(a, b), max(a, b), int(labels.prompt[k])
         seen.setdefault(key, {}).setdefault(a < b, set()).add(winner)
-    both = [v for v in seen.values() if len(v) == 2 and all(len(w) == 1 for w in v.values())]
-    return sum(v[True] != v[False] for v in both), len(both)
+    both = {
+        key: v for key, v in seen.items() if len(v) == 2 and all(len(w) == 1 for w in v.values())
+    }
+    changed = {key: v for key, v in both.items() if v[True] != v[False]}
+    by_first = sum(v[True] == {key[1]} for key, v in changed.items())
+    return len(changed), len(both), by_first
+
+
+def turns(labels: PeopleLabels) -> str:
+    """How often a person's choice turned with the order shown, and to which side."""
+    changed, cases, by_first = turned(labels)
+    if not cases:
+        return "Nobody judged a pair with the same prompt in both orders."
+    return (
+        f"Where one person judged a pair in both orders, {changed} of {cases} "
+        f"({100 * changed / cases:.0f} %) turned"
+        + (
+            f": in {by_first} the first shown won both times, in {changed - by_first} the second; "
+            "without an effect of position the two are equal but for chance."
+            if changed
+            else "."
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -195,7 +219,13 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
     if "position by person" in needed:
         out.append(
             f"The pull of the first response differs between people (standard deviation "
-            f"{model.spread:.2f} in log odds around {model.position:.2f}): this is no taste."
+            f"{model.spread:.2f} in log odds around {model.position:.2f})"
+            + (
+                ". Each pair was shown in one order only, so that it is told from a taste for "
+                "some items by the model's additivity alone; both orders would tell."
+                if _one_order(data)
+                else ": this is no taste."
+            )
         )
     if "strengths" in needed:
         out.append(
@@ -226,7 +256,7 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
         out.append(
             "People are not equally reliable, but these data cannot tell strengths that differ "
             "from people who answer by coin; neither is a taste. More labels a person would tell: "
-            "the two differ in the few people whose labels are pure chance."
+            "the two differ in the few people whose labels are pure chance." + _how_slight(found)
         )
     if data.ties != "half" and data.tie.sum() and needed - {"position"}:
         out.append(
@@ -265,6 +295,23 @@ def findings(found: Diagnosis, data: Answers) -> list[str]:
             "samples are counted in the table, not averaged."
         )
     return out
+
+
+def _how_slight(found: Diagnosis) -> str:
+    """How large differences in reliability are beside types, if there are types."""
+    ratios = {step.what: step.ratio for step in found.steps}
+    if "types" not in found.needed:
+        return ""
+    model = found.model
+    size = (
+        f"as strengths they have a standard deviation of {model.sigma:.2f} in the logarithm"
+        if model.kind.strengths
+        else f"as answers by coin they are {100 * model.careless:.0f} % of the people"
+    )
+    return (
+        f" Here they are fitted beside types: {size}, with a likelihood ratio of "
+        f"{ratios['strengths or carelessness']:.1f} where that of types is {ratios['types']:.1f}."
+    )
 
 
 def power(data: Answers, results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -316,6 +363,12 @@ def position_confounded(data: Answers) -> bool:
     rest = np.hstack([data.design, data.common.reshape(len(one), -1)])
     rank = np.linalg.matrix_rank
     return bool(rank(np.hstack([rest, one])) == rank(rest))
+
+
+def _one_order(data: Answers) -> bool:
+    """Whether no pair was shown in both orders."""
+    shown = {tuple(row) for row in data.design[np.any(data.design != 0, axis=1)]}
+    return not any(tuple(-x for x in row) in shown for row in shown)
 
 
 def _shown_first(data: Answers) -> tuple[float, float]:
@@ -533,6 +586,9 @@ def method(found: Diagnosis, labels: PeopleLabels, data: Answers | None = None) 
         why = (
             f"{_number(len(labels.annotators), 'person')} with half of them {np.median(each):.0f} "
             "labels or more show no types, so that tastes give no reason to leave DPO's order"
+            if len(labels.annotators) >= 30
+            else f"no types were found, but among {_number(len(labels.annotators), 'person')} "
+            "they would hardly be seen: this is a reason neither to leave DPO nor to keep it"
         )
         pulled = {"position", "position by person"} & set(found.needed)
         if pulled and data is not None and _is_table(data) and not balanced(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from hetlib.people import audit
-from hetlib.people.models import answers, diagnose
+from hetlib.people.models import Diagnosis, Kind, answers, diagnose, fit
 from hetlib.people.tables import PeopleLabels, read_labels
 
 REWARD = dict(zip("ABCD", (1.5, 0.5, -0.5, -1.5), strict=True))
@@ -103,8 +104,38 @@ def test_turned_answers_are_counted() -> None:
     row = {"annotator": "p", "first": "A", "second": "B", "choice": "A"}
     back = {"annotator": "p", "first": "B", "second": "A", "choice": "B"}
     other = {"annotator": "q", "first": "B", "second": "A", "choice": "A"}
-    assert audit.turned(read_labels([row, back])) == (1, 1)
-    assert audit.turned(read_labels([row, back | {"choice": "A"}, other])) == (0, 1)
+    assert audit.turned(read_labels([row, back])) == (1, 1, 1)
+    assert audit.turned(read_labels([row, back | {"choice": "A"}, other])) == (0, 1, 0)
+
+
+def test_turns_are_said_by_side() -> None:
+    shown = [("A", "B"), ("B", "A")]
+    rows = [
+        {"annotator": who, "first": a, "second": b, "choice": (a, b)[side]}
+        for who, side in (("p", 0), ("q", 0), ("r", 1))
+        for a, b in shown
+    ]
+    text = audit.turns(read_labels(rows))
+    assert "3 of 3 (100 %) turned" in text
+    assert "in 2 the first shown won both times, in 1 the second" in text
+    assert "Nobody judged a pair" in audit.turns(read_labels(rows[::2]))
+
+
+def test_a_pull_by_person_in_one_order_is_not_said_to_be_no_taste() -> None:
+    labels = table(people=20, each=20)
+    for one_order in (False, True):
+        if one_order:  # the same votes, the lower name first
+            back = labels.first > labels.second
+            first = np.where(back, labels.second, labels.first)
+            second = np.where(back, labels.first, labels.second)
+            votes = np.where(back, 1 - labels.votes, labels.votes)
+            labels = replace(labels, first=first, second=second, votes=votes)
+        data = answers(labels)
+        model = fit(data, Kind(position=True, by_person=True))
+        found = Diagnosis((), model, {}, ("position by person",), 0.05)
+        text = " ".join(audit.findings(found, data))
+        assert ("shown in one order only" in text) == one_order
+        assert (": this is no taste" in text) != one_order
 
 
 def test_a_cycle_is_found_and_its_absence_too() -> None:
