@@ -39,7 +39,8 @@ Rows = dict[Token, list[tuple[str, str]]]  # per symbol, the chapter and the mea
 def tokens(tex: str) -> Token:
     """A formula as TeX reads it, without braces around one token and without spaces."""
     tex = tex.replace(r"\mathcal Y", r"\Y").replace(r"\mathcal D", r"\D")
-    tex = tex.replace(r"\mathcal U", r"\U").replace(r"\,", " ").replace("{}", "")
+    tex = tex.replace(r"\mathcal U", r"\U").replace(r"\mathrm{", r"\text{")
+    tex = tex.replace(r"\,", " ").replace("{}", "")
     return tuple(TOKEN.findall(re.sub(r"\{(\\[A-Za-z]+|[^\\{}])\}", r" \1 ", tex)))
 
 

@@ -71,3 +71,16 @@ def test_mathjax_is_loaded_where_there_is_maths() -> None:
         text = path.read_text()
         if "mathjax/tex-svg" in text:
             assert re.search(r'class="([^"]* )?math\b', text), path.name
+
+
+def test_the_largest_chapter_is_painted_soon(browser: Browser) -> None:
+    """From disk, the fastest of three: a machine has other things to do."""
+    largest = max(PAGES, key=lambda path: path.stat().st_size)
+    times = []
+    for _ in range(3):
+        with browser.new_page(viewport={"width": 1400, "height": 1000}, offline=True) as page:
+            page.goto(largest.as_uri())
+            times.append(
+                page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            )
+    assert min(times) < 1500
