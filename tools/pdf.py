@@ -52,6 +52,11 @@ TAKE = """async ([name, known]) => {
         typesetRoot.setAttribute('aria-label', math.trim());
     }
     for (const e of article.querySelectorAll('details')) e.open = true;
+    // each span is an element of the tags: those of code stay for keywords, strings and comments
+    for (const e of article.querySelectorAll('.highlight span, code span, .sig span')) {
+        if (!e.id && !/^(k|s|c)[a-z\\d]?$/.test(e.className)) e.replaceWith(...e.childNodes);
+    }
+    article.normalize();
     const here = place => own + '--' + place;
     for (const e of article.querySelectorAll('*')) {
         if (e.id) e.id = here(e.id);
@@ -87,7 +92,7 @@ TAKE = """async ([name, known]) => {
 FIT = """width => {
     for (const e of document.querySelectorAll('table, code, pre')) {
         const box = e.getBoundingClientRect();
-        if (box.right > width) e.style.zoom = (width - box.left) / (box.right - box.left + 8);
+        if (box.right > width) e.style.zoom = (width - 3 - box.left) / (box.right - box.left + 8);
     }
 }"""
 # Formulas, figures, tables and lines that would be cut at the edge of the paper
