@@ -149,13 +149,13 @@ def chromium() -> Iterator[Browser]:
 
 
 def contents(toc: dict[str, object]) -> list[tuple[str, list[str]]]:
-    """The parts of the book, each with its pages, from _toc.yml; the first is the title's."""
+    """The parts of the book, each with its pages, from _toc.yml; the first is the title's.
+
+    Pages below a page, which are those of the library's rooms, are left out.
+    """
     parts = [("", [str(toc["root"])])]
     for part in toc["parts"]:  # type: ignore[attr-defined]
-        files = []
-        for entry in part["chapters"]:
-            files += [entry["file"], *(below["file"] for below in entry.get("sections", []))]
-        parts.append((part["caption"], files))
+        parts.append((part["caption"], [entry["file"] for entry in part["chapters"]]))
     return parts
 
 

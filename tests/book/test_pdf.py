@@ -47,9 +47,9 @@ def test_two_pages_are_printed(browser: Browser, tmp_path: Path, wide: bool) -> 
     assert len(told) < 100_000
 
 
-def test_every_page_of_the_contents_is_printed() -> None:
+def test_every_page_of_the_contents_but_the_rooms_is_printed() -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    listed = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+    listed = re.findall(r"(?:file|root): (?!book/api/)(\S+)", (ROOT / "_toc.yml").read_text())
     assert [name for _part, names in pdf.contents(toc) for name in names] == listed
 
 
