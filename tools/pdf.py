@@ -100,7 +100,7 @@ CUT = """width => {
     const hides = e => e && (getComputedStyle(e).clipPath !== 'none' || hides(e.parentElement));
     const kinds = 'mjx-container > svg, img, svg, table, pre, p, li, code';
     return [...document.querySelectorAll(kinds)]
-        .filter(e => e.getBoundingClientRect().right > width + 1 && !hides(e))
+        .filter(e => e.getBoundingClientRect().right > width + 3 && !hides(e))  // under a millimetre
         .map(e => e.closest('.page')?.id + ': ' + e.tagName + ' ' +
             Math.round(e.getBoundingClientRect().right) + ' ' + e.textContent.trim().slice(0, 50));
 }"""
