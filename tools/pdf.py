@@ -53,7 +53,8 @@ TAKE = """async ([name, known]) => {
     }
     for (const e of article.querySelectorAll('details')) e.open = true;
     // each span is an element of the tags: those of code stay for keywords, strings and comments
-    for (const e of article.querySelectorAll('.highlight span, code span, .sig span')) {
+    for (const e of article.querySelectorAll(
+        '.highlight span, code span, .sig span, a > span, span[title]:not([class])')) {
         if (!e.id && !/^(k|s|c)[a-z\\d]?$/.test(e.className)) e.replaceWith(...e.childNodes);
     }
     article.normalize();
@@ -100,7 +101,7 @@ CUT = """width => {
     const hides = e => e && (getComputedStyle(e).clipPath !== 'none' || hides(e.parentElement));
     const kinds = 'mjx-container > svg, img, svg, table, pre, p, li, code';
     return [...document.querySelectorAll(kinds)]
-        .filter(e => e.getBoundingClientRect().right > width + 3 && !hides(e))  // under a millimetre
+        .filter(e => e.getBoundingClientRect().right > width + 3 && !hides(e))
         .map(e => e.closest('.page')?.id + ': ' + e.tagName + ' ' +
             Math.round(e.getBoundingClientRect().right) + ' ' + e.textContent.trim().slice(0, 50));
 }"""
