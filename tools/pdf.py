@@ -52,6 +52,12 @@ TAKE = """async ([name, known]) => {
         typesetRoot.setAttribute('aria-label', math.trim());
     }
     for (const e of article.querySelectorAll('details')) e.open = true;
+    // each span is an element of the tags: those of code stay for keywords, strings and comments
+    for (const e of article.querySelectorAll(
+        '.highlight span, code span, .sig span, a > span, span[title]:not([class])')) {
+        if (!e.id && !/^(k|s|c)[a-z\\d]?$/.test(e.className)) e.replaceWith(...e.childNodes);
+    }
+    article.normalize();
     const here = place => own + '--' + place;
     for (const e of article.querySelectorAll('*')) {
         if (e.id) e.id = here(e.id);
@@ -87,7 +93,7 @@ TAKE = """async ([name, known]) => {
 FIT = """width => {
     for (const e of document.querySelectorAll('table, code, pre')) {
         const box = e.getBoundingClientRect();
-        if (box.right > width) e.style.zoom = (width - box.left) / (box.right - box.left + 8);
+        if (box.right > width) e.style.zoom = (width - 3 - box.left) / (box.right - box.left + 8);
     }
 }"""
 # Formulas, figures, tables and lines that would be cut at the edge of the paper
@@ -95,7 +101,7 @@ CUT = """width => {
     const hides = e => e && (getComputedStyle(e).clipPath !== 'none' || hides(e.parentElement));
     const kinds = 'mjx-container > svg, img, svg, table, pre, p, li, code';
     return [...document.querySelectorAll(kinds)]
-        .filter(e => e.getBoundingClientRect().right > width + 1 && !hides(e))
+        .filter(e => e.getBoundingClientRect().right > width + 3 && !hides(e))
         .map(e => e.closest('.page')?.id + ': ' + e.tagName + ' ' +
             Math.round(e.getBoundingClientRect().right) + ' ' + e.textContent.trim().slice(0, 50));
 }"""
@@ -144,13 +150,13 @@ def chromium() -> Iterator[Browser]:
 
 
 def contents(toc: dict[str, object]) -> list[tuple[str, list[str]]]:
-    """The parts of the book, each with its pages, from _toc.yml; the first is the title's."""
+    """The parts of the book, each with its pages, from _toc.yml; the first is the title's.
+
+    Pages below a page, which are those of the library's rooms, are left out.
+    """
     parts = [("", [str(toc["root"])])]
     for part in toc["parts"]:  # type: ignore[attr-defined]
-        files = []
-        for entry in part["chapters"]:
-            files += [entry["file"], *(below["file"] for below in entry.get("sections", []))]
-        parts.append((part["caption"], files))
+        parts.append((part["caption"], [entry["file"] for entry in part["chapters"]]))
     return parts
 
 
