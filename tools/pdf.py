@@ -21,6 +21,8 @@ import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 from tqdm import tqdm
 
+from hetlib import store
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
     "--no-sandbox",
@@ -202,13 +204,13 @@ def write(
         page.emulate_media(media="print", color_scheme="light")
         page.set_default_timeout(600_000)
         whole = out.with_suffix(".html")
-        whole.write_text(document(page, html, parts, title), encoding="utf-8")
+        store.write(whole, document(page, html, parts, title))
         page.goto(whole.as_uri(), wait_until="load")
         page.evaluate(FIT, WIDTH)
         cut: list[str] = page.evaluate(CUT, WIDTH)
-        page.pdf(
-            path=out, tagged=True, outline=True, prefer_css_page_size=True, print_background=True
-        )
+        options = {"tagged": True, "outline": True, "prefer_css_page_size": True}
+        with store.writing(out) as part:
+            page.pdf(path=part, print_background=True, **options)
     return cut
 
 
