@@ -208,9 +208,10 @@ def write(
         page.goto(whole.as_uri(), wait_until="load")
         page.evaluate(FIT, WIDTH)
         cut: list[str] = page.evaluate(CUT, WIDTH)
-        options = {"tagged": True, "outline": True, "prefer_css_page_size": True}
-        with store.writing(out) as part:
-            page.pdf(path=part, print_background=True, **options)
+        printed = page.pdf(
+            tagged=True, outline=True, prefer_css_page_size=True, print_background=True
+        )
+        store.write(out, printed)
     return cut
 
 
