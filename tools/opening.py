@@ -107,10 +107,10 @@ def figures() -> dict[str, Any]:
         out[name] = fig
 
     fig, ax = plt.subplots(figsize=(3.6, 2.7))
-    wanted, read = helps()
+    target, leads = helps()
     roles = ("dpo", "corrected", "consistent")
-    ax.barh(METHODS, read, color=[COLOURS[role] for role in roles], height=0.6)
-    ax.axvline(wanted, color=COLOURS["average"], lw=2.5)
+    ax.barh(METHODS, leads, color=[COLOURS[role] for role in roles], height=0.6)
+    ax.axvline(target, color=COLOURS["average"], lw=2.5)
     ax.invert_yaxis()
     ax.set(xlabel="lead of the first", title="wanted: the blue line")
     out["helps"] = fig

@@ -55,9 +55,9 @@ def test_readers_see_what_the_pictures_are_said_to_show() -> None:
     _shares, wanted, read = opening.depends()
     assert np.ptp(wanted) == 0 < wanted[0]
     assert read[0] > 0 > read[-1]
-    wanted, (dpo, twice, each) = opening.helps()
-    assert dpo < wanted < twice < wanted + (wanted - dpo)  # a little too far, and nearer
-    assert each == pytest.approx(wanted, abs=1e-8)
+    target, (dpo, twice, each) = opening.helps()
+    assert dpo < target < twice < target + (target - dpo)  # a little too far, and nearer
+    assert each == pytest.approx(target, abs=1e-8)
 
 
 def test_the_sliders_start_where_the_pictures_do() -> None:
