@@ -306,6 +306,9 @@ PAPER = """() => {
             out.push('loses its ground: ' + say(e));
     return out.slice(0, 8);
 }"""
+# The settings of figures with sliders are drawn once a page turns to paper
+SHEETS = """() => [...document.querySelectorAll('article .frames-live')].every(
+    e => e.querySelectorAll('.frames-one svg > *').length >= 20)"""
 # After a change of width, what now scrolls becomes reachable by keyboard a little later
 SETTLED = """() => [...document.querySelectorAll('pre, mjx-container[display="true"]')].every(
     e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
@@ -457,6 +460,8 @@ def paper(page: Page) -> list[str]:
     """What is wrong on a sheet of paper."""
     page.set_viewport_size({"width": PAPER_WIDTH, "height": 1000})
     page.emulate_media(media="print")
+    with suppress(BrowserError):  # if they never come about, PAPER says so
+        page.wait_for_function(SHEETS, timeout=4000)
     found = [*page.evaluate(PAPER), *page.evaluate(CUT)]
     page.emulate_media(media="screen")
     return [f"on paper: {complaint}" for complaint in found]

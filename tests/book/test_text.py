@@ -163,6 +163,7 @@ def test_names_are_escaped_once() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # 5,000 letters leave no room
 @pytest.mark.parametrize("name", [n for n in NAMES if n.isascii()])
 def test_figures_draw_every_name_as_written(name: str) -> None:
     """In ticks and legends, and those that begin with _ too."""
