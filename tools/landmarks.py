@@ -7,17 +7,20 @@ In HTML
   from Sphinx; such links appear under the pointer; neither they nor links to the paper's numbers
   are stops of the Tab key;
 - a solution says of which exercise it is;
+- in a table of methods a name leads to its function;
 - the line under a chapter's title leads to its first figure with sliders.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 from sphinx.application import Sphinx
 
 from hetlib.book.text import html
+from hetlib.comparison.methods import METHODS
 
 TAG = re.compile(r"<[^>]*>")
 PIECE = re.compile(
@@ -35,6 +38,11 @@ SOLUTION = '<span class="sd-summary-text">Solution</span>'
 EXERCISES = re.compile(r'<section id="exercises">.*?</section>', re.DOTALL)
 ITEM = re.compile(
     r'<ol class="[^"]*"(?: start="(\d+)")?>|<li>|<p><strong>(\d+)\.|' + re.escape(SOLUTION)
+)
+
+API = "book/api/comparison"
+BOX = re.compile(
+    r"(?<=<td>)(?P<best>[^<:]+)(?=: [\d.]+%)(?:(?P<until>: [\d.]+%; not [^<:]+: )(?P<there>[^<]+))?"
 )
 
 
@@ -112,6 +120,28 @@ def numbered(found: re.Match[str]) -> str:
     return ITEM.sub(one, found[0])
 
 
+def function_of(name: str) -> str:
+    """Where the library's pages describe what fits a method."""
+    fit = next((m.fit for m in METHODS.values() if html(m.name) == name), None)
+    while isinstance(fit, functools.partial):
+        fit = fit.func
+    return f"{fit.__module__}.{fit.__qualname__}" if fit else ""
+
+
+def led(body: str, page: str) -> str:
+    """The chart's boxes, as "DPO: 2.3%; not ring: IPO", with links to functions."""
+
+    def one(name: str) -> str:
+        anchor = function_of(name)
+        return f'<a href="{page}#{anchor}">{name}</a>' if anchor else name
+
+    def box(found: re.Match[str]) -> str:
+        there = found["until"] + one(found["there"]) if found["there"] else ""
+        return one(found["best"]) + there
+
+    return BOX.sub(box, body)
+
+
 def improve(body: str) -> str:
     """The body of a page, with names and links."""
     body = PIECE.sub(Names(), body)
@@ -128,7 +158,10 @@ def improve(body: str) -> str:
 def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Change one page before it is written."""
     if "body" in context and not page.startswith("_modules/"):
-        context["body"] = improve(context["body"])
+        body = improve(context["body"])
+        if API in app.env.found_docs:
+            body = led(body, app.builder.get_relative_uri(page, API))
+        context["body"] = body
         if not MATHS.search(context["body"]):  # Sphinx asks the pages below in the contents, too
             scripts = context["script_files"]
             context["script_files"] = [s for s in scripts if "mathjax/tex" not in str(s)]

@@ -1,8 +1,8 @@
 """Sphinx extension: a term of the glossary is explained on its first use on a page.
 
 The first time a page uses a term of ``book/terms.md`` in its text, the word leads to the glossary
-and says under the pointer what stands there (``book.css``). Titles, links, formulas and code stay
-as they are.
+and says under the pointer what stands there (``book.css``). Titles, links, formulas, code and what
+is set in italics (a work, or a word that the text itself explains) stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GLOSSARY = "book/terms"
 PAGES = re.compile(r"notebooks/|book/(index|errata|released_code|longer_proofs)$")
 CLOSED = (
     *(nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.raw, nodes.math),
-    *(nodes.caption, nodes.term, nodes.thead, addnodes.pending_xref),
+    *(nodes.caption, nodes.emphasis, nodes.term, nodes.thead, addnodes.pending_xref),
 )
 Term = tuple[str, str]  # anchor and definition
 

@@ -77,11 +77,15 @@
         if (n <= 40) points.forEach(([cx, cy]) => marks.append(make("circle", { cx, cy, r: 3, fill: s.colour })));
         return;
       }
+      // as many digits as tell unequal values apart, where there is room
+      const most = wide < 34 ? 3 : data.digits, apart = new Set(values).size;
+      let digits = Math.min(data.digits, wide < 34 ? 2 : 3);
+      while (digits < most && new Set(values.map((v) => v.toFixed(digits))).size < apart) digits++;
       const best = Math.max(...values), size = Math.max(9, Math.min(12, wide / 2.9));
       values.forEach((v, k) => {
         const at = left + slot * (k + 0.08) + wide * row, height = Math.abs(y(v) - zero);
         marks.append(make("rect", { x: at + 1, y: Math.min(y(v), zero), width: wide - 2, height, fill: s.colour }));
-        if (wide >= 24 && v !== 0) text(v.toFixed(Math.min(data.digits, wide < 34 ? 2 : 3)), {
+        if (wide >= 24 && v !== 0) text(v.toFixed(digits), {
           x: at + wide / 2, y: v < 0 ? y(v) + 13 : y(v) - 4, "text-anchor": "middle",
           style: `font-size:${size}px`, ...(v === best ? { class: "frames-best" } : {}),
         });

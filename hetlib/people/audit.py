@@ -69,10 +69,15 @@ def overview(labels: PeopleLabels, show_names: bool = False) -> list[str]:
     twice = sum(n >= 2 for n in cells)
     ties = float((labels.votes == TIE).mean())
     n = len(labels.items)
+    spread = (
+        f"{each.min()} labels by each"
+        if each.min() == each.max()
+        else f"from {each.min()} to {each.max()} labels an annotator, half of them at least "
+        f"{np.median(each):.0f}"
+    )
     out = [
         f"{_number(len(labels), 'label')} by {_number(len(labels.annotators), 'annotator')} "
-        f"between {_number(n, 'item')}; from {each.min()} to {each.max()} labels an annotator, "
-        f"half of them at least {np.median(each):.0f}.",
+        f"between {_number(n, 'item')}; {spread}.",
         f"{len(told)} of {n * (n - 1) // 2} pairs occur. In {twice:,} cases an annotator labelled "
         "the same pair of items at least twice"
         + (" (on any prompts)." if labels.prompt.any() else "."),

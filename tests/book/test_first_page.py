@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import landmarks
 import numpy as np
 import opening
+import powers
 import pytest
 import takeaway
 import terms
@@ -140,7 +142,8 @@ def test_titles_links_code_and_parts_of_words_stay() -> None:
     link = nodes.reference("", "a type", refuri="x")
     code = nodes.literal(text="type")
     rest = nodes.Text(" typed nbc prototype max-minimum")
-    text = explained(nodes.paragraph("", "", link, code, rest))
+    title = nodes.emphasis(text="On types")
+    text = explained(nodes.paragraph("", "", link, code, title, rest))
     assert "term" not in text
 
 
@@ -168,3 +171,36 @@ def test_gathered_checks_are_no_prose() -> None:
     assert Gather.default_priority < terms.Terms.default_priority
     cell = nodes.container("", nodes.paragraph(text="a type"), classes=["cell"])
     assert "term" not in explained(cell)
+
+
+# ---- numbers and names in finished pages ----
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("within 1e-08 of", "within 10⁻⁸ of"),
+        ("<td>3e-09</td>", "<td>3 × 10⁻⁹</td>"),
+        ("2.0e-03 nats, 2.5e+04 labels", "0.0020 nats, 25,000 labels"),
+        ("(-4.1e+16)", "(-4.1 × 10¹⁶)"),
+        ("<code>1e-08</code> <b title='1e-08'>file1e-08, 3e-08x</b>", None),
+        ('<span class="math notranslate">1e-08</span>', None),
+    ],
+)
+def test_numbers_stand_as_a_person_writes_them(typed: str, written: str | None) -> None:
+    assert powers.readable(typed) == (written or typed)
+
+
+def test_a_method_in_the_chart_leads_to_its_function() -> None:
+    row = "<td>{}: 13.2%; not ring: {}</td><td>{}: 1%</td><td>people: 3</td>"
+    made = landmarks.led(row.format("EM-DPO + average", "conditional, n = 3", "unknown"), "x.html")
+    at = '<a href="x.html#hetlib.comparison.methods.{}">{}</a>'.format
+    expected = (
+        at("latent.average", "EM-DPO + average"),
+        at("direct.conditional", "conditional, n = 3"),
+    )
+    assert made == row.format(*expected, "unknown")
+
+
+def test_every_method_has_a_function_to_lead_to() -> None:
+    assert all(landmarks.function_of(m.name) for m in landmarks.METHODS.values())

@@ -274,7 +274,10 @@ CUT = """() => [...document.querySelectorAll('article :is(mjx-container[display=
         const place = e.closest('div.math') ?? e.parentElement;
         const wide = e.matches('pre') ? e.scrollWidth : e.getBoundingClientRect().width;
         return place.clientWidth && wide > place.clientWidth + 1;
-    }).map(e => `cut off at ${innerWidth} px: ` +
+    }).concat([...document.querySelectorAll('article :is(p, dd, li) mjx-container > svg')].filter(
+        e => e.getBoundingClientRect().right >
+            e.closest('p, dd, li').getBoundingClientRect().right + 1)
+    ).map(e => `cut off at ${innerWidth} px: ` +
         e.parentElement.textContent.trim().slice(0, 60))"""
 # What scrolls sideways without a hint or out of the keyboard's reach
 HIDDEN = """() => [...document.querySelectorAll(`article :is(.pst-scrollable-table-container,
@@ -299,7 +302,7 @@ PAPER = """() => {
     for (const e of document.querySelectorAll('article .frames-live'))
         if (e.querySelectorAll('.frames-one svg > *').length < 20)
             out.push('one setting: ' + say(e));
-    for (const e of document.querySelectorAll('article :is(figure, pre, .frames-one)'))
+    for (const e of document.querySelectorAll('article :is(figure, pre, .cell_input, .frames-one)'))
         if (getComputedStyle(e).breakInside !== 'avoid') out.push('breaks: ' + say(e));
     for (const e of document.querySelectorAll('article :is(.frames-key i, .badge-verdict)'))
         if (getComputedStyle(e).printColorAdjust !== 'exact')
@@ -580,9 +583,9 @@ def test_paper_unfolds_and_screens_fold_again(browser: Browser) -> None:
             document.documentElement.dataset.theme]"""
         before = page.evaluate(state)
         page.emulate_media(media="print")
-        assert page.evaluate(state) == [0, "light"]
+        page.wait_for_function(f"() => ({state})().join() === '0,light'", timeout=8000)
         page.emulate_media(media="screen")
-        assert page.evaluate(state) == before
+        page.wait_for_function(f"() => ({state})().join() === '{before[0]},dark'", timeout=8000)
         assert before[0] > 0
 
 
