@@ -17,8 +17,8 @@ import pytest
 from hetlib import store
 from hetlib.comparison.cells import Cell, run_cell
 
-METHODS = ("dpo", "personalised")
-CELLS = [Cell("random", 600, seed, methods=METHODS) for seed in range(6)]
+CHOSEN = ("dpo", "personalised")
+CELLS = [Cell("random", 600, seed, methods=CHOSEN) for seed in range(6)]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from hetlib.linked.corrected import Correction, corrected_reward
 from hetlib.linked.moments import exact_moments
 
 MILD, OFFENCE = 0.6, 6.5  # where the sliders of the first page start
-METHODS = ("DPO", "two by each", "one of each kind")
+READERS = ("DPO", "two by each", "one of each kind")
 
 
 def lead(reward: Array) -> float:
@@ -66,7 +66,7 @@ def depends() -> tuple[Array, Array, Array]:
 
 
 def helps() -> tuple[float, list[float]]:
-    """The lead that two kinds of people want on average, and what each of METHODS reads."""
+    """The lead that two kinds of people want on average, and what each of READERS reads."""
     p = hetlib.Population([[3, 0], [-1, 0]])
     wanted, pairwise = lead(p.mean_reward()), p.pairwise()
     moments = exact_moments(p)
@@ -109,7 +109,7 @@ def figures() -> dict[str, Any]:
     fig, ax = plt.subplots(figsize=(3.6, 2.7))
     target, leads = helps()
     roles = ("dpo", "corrected", "consistent")
-    ax.barh(METHODS, leads, color=[COLOURS[role] for role in roles], height=0.6)
+    ax.barh(READERS, leads, color=[COLOURS[role] for role in roles], height=0.6)
     ax.axvline(target, color=COLOURS["average"], lw=2.5)
     ax.invert_yaxis()
     ax.set(xlabel="lead of the first", title="wanted: the blue line")

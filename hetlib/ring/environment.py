@@ -36,8 +36,8 @@ DECAYS: dict[str, Any] = {
 #: Most prompts, since tables by pair have n^2 entries a type.
 LARGEST = 10_000
 
-#: Methods whose exact population optimum :meth:`RingEnvironment.optimum` knows.
-METHODS = (
+#: Whose exact population optimum :meth:`RingEnvironment.optimum` knows.
+OPTIMA = (
     "best",
     "dpo",
     "corrected",
@@ -219,7 +219,7 @@ class RingEnvironment:
         """The policy of a method on an infinite sample (uniform reference, beta = 1).
 
         Args:
-            method: One of :data:`METHODS`.
+            method: One of :data:`OPTIMA`.
             sampling: Distribution D of each response's offset, shape (n,); uniform if None.
             alpha: Strength of "corrected".
             options: Passed to :class:`hetlib.linked.corrected.Correction` for "corrected", such as
@@ -255,7 +255,7 @@ class RingEnvironment:
         elif method in losses:
             reward = minimise_pairwise(losses[method](), D)
         else:
-            raise ValueError(f"method is {method!r}; known are {', '.join(METHODS)}")
+            raise ValueError(f"method is {method!r}; known are {', '.join(OPTIMA)}")
         return optimal_policy(reward)
 
     def _pairs(

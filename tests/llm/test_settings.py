@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hetlib.llm.model.settings import CELLS, METHODS, VARIANTS, Settings
+from hetlib.llm.model.settings import APPROACHES, CELLS, VARIANTS, Settings
 from hetlib.llm.runs.plan import Plan
 
 
@@ -59,7 +59,7 @@ def test_cells() -> None:
     s = Settings().cell("alignment-anonymous-unshifted-frozen")
     assert (s.loss, s.shift, s.reference, s.beta) == ("dpo", False, "frozen", 0.1)
     assert Settings().cell("reward-type-2-responses").labels == "type-2"
-    names = [f"{method}-{cell}" for method in METHODS for cell in CELLS]
+    names = [f"{method}-{cell}" for method in APPROACHES for cell in CELLS]
     assert len({Settings().cell(name).digest() for name in names}) == len(names)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hetlib.llm.data.labels import KINDS
 from hetlib.llm.data.lengths import LIMIT
 
-METHODS = ("reward", "alignment")
+APPROACHES = ("reward", "alignment")
 LOSSES = ("dpo", "corrected", "agreement", "integral")
 REFERENCES = ("uniform", "frozen")
 PRECISIONS = ("bf16", "float32")
@@ -147,9 +147,9 @@ class Settings:
         """
         method, _, rest = name.partition("-")
         found = [cell for cell in CELLS if rest == cell or rest.startswith(cell + "-")]
-        if method not in METHODS or not found:
+        if method not in APPROACHES or not found:
             raise ValueError(
-                f"cell is {name!r}; it is one of {', '.join(METHODS)}, a hyphen, and one of "
+                f"cell is {name!r}; it is one of {', '.join(APPROACHES)}, a hyphen, and one of "
                 f"{', '.join(CELLS)}"
             )
         changes: dict[str, Any] = {"method": method} | CELLS[found[0]]
@@ -216,7 +216,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     name: typing.get_args(hint) or (hint,) for name, hint in typing.get_type_hints(Settings).items()
 }
 CHOICES: dict[str, tuple[str, ...]] = {
-    **{"method": METHODS, "labels": (*KINDS, "given"), "loss": LOSSES, "reference": REFERENCES},
+    **{"method": APPROACHES, "labels": (*KINDS, "given"), "loss": LOSSES, "reference": REFERENCES},
     **{"precision": PRECISIONS, "schedule": SCHEDULES, "device": DEVICES},
 }
 _INFINITE, _TINY = float("inf"), 1e-12
