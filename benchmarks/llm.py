@@ -249,7 +249,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             trainer = ours(options, folder, CONTESTANTS[name], name != "ours unpacked")
         trainer.add_callback(Clock())
         if options.profile:
-            print(profiled(trainer.train, options.device))
+            clock |= profiled(trainer.train, options.device)
         else:
             trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
@@ -271,15 +271,28 @@ def interval(slow: list[Any], fast: list[Any]) -> list[float]:
     return [float(x) for x in np.quantile(means[0] / means[1], [0.025, 0.975])]
 
 
-def profiled(train: Any, device: str) -> str:
-    """The operators that take most of the time of a training run."""
+#: What the operators of a step do, by parts of their names; the rest is called "other".
+WORK = {
+    "attention": ("attention", "_flash", "_fmha"),
+    "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "gemm"),
+}
+
+
+def profiled(train: Any, device: str) -> dict[str, float]:
+    """Print the operators that take most of the time of a run; shares of its time by work."""
     from torch.profiler import ProfilerActivity, profile
 
     kinds = [ProfilerActivity.CUDA if device == "cuda" else ProfilerActivity.CPU]
     with profile(activities=kinds) as found:
         train()
-    table = found.key_averages().table(sort_by=f"self_{device}_time_total", row_limit=20)
-    return str(table)
+    key = f"self_{device}_time_total"
+    operators = found.key_averages()
+    print(operators.table(sort_by=key, row_limit=20))
+    took = dict.fromkeys([*WORK, "other"], 0.0)
+    for one in operators:
+        kinds_of = (k for k, parts in WORK.items() if any(part in one.key for part in parts))
+        took[next(kinds_of, "other")] += getattr(one, key)
+    return {kind: time / sum(took.values()) for kind, time in took.items()}
 
 
 def shares(options: argparse.Namespace, seconds: float) -> dict[str, float]:
@@ -302,6 +315,20 @@ def shares(options: argparse.Namespace, seconds: float) -> dict[str, float]:
     return {"tokens_per_s": float(lengths.sum()) / seconds, "bf16_rate": rate, "share": share}
 
 
+def record(options: argparse.Namespace, key: str) -> dict[str, Any]:
+    """What was measured, on what."""
+    from hetlib.store import device
+
+    weights = "SmolLM2-135M's sizes, random weights"
+    weights = weights if options.model == "tiny" else Path(options.model).name
+    data = world(options)[2]
+    made = {"model": weights, "batch": 2, "time": key, "pairs_digest": data.digest()}
+    made |= {"texts": "HH-RLHF" if options.data else "made up", "eos": True}
+    made |= {"mean_tokens": float(data.lengths.mean())}
+    made |= {name: getattr(options, name) for name in ("pairs", "limit", "repeats", "device")}
+    return made | {"date": datetime.date.today().isoformat()} | {"machine": device()}
+
+
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -317,14 +344,18 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="profile ours; measure nothing")
     parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    from hetlib.store import save_result
+
     if options.profile:
-        measure("ours", options)
+        took = measure("ours", options)
+        took = {kind: took[kind] for kind in [*WORK, "other"]}
+        print(*(f"{kind}: {share:.0%}" for kind, share in took.items()), sep="\n")
+        name = "benchmark-llm-profile.json"
+        save_result(ROOT / "results" / name, record(options, "self time of operators"), took)
         return
     if options.one:
         print(json.dumps(measure(options.one, options)))
         return
-    from hetlib.store import device, save_result
-
     chosen = ["ours", "ours unpacked", "ours frozen"]
     chosen += ["released"] if options.checkout else []
     chosen += ["trl"] if options.trl else []
@@ -365,16 +396,8 @@ def main() -> None:
                 f"{low:.2f} to {high:.2f} by steps"
             )
     if options.checkout:
-        weights = "SmolLM2-135M's sizes, random weights"
-        weights = weights if options.model == "tiny" else Path(options.model).name
-        data = world(options)[2]
-        record = {"model": weights, "batch": 2, "time": key, "pairs_digest": data.digest()}
-        record |= {"texts": "HH-RLHF" if options.data else "made up", "eos": True}
-        record |= {"mean_tokens": float(data.lengths.mean())}
-        record |= {name: getattr(options, name) for name in ("pairs", "limit", "repeats", "device")}
-        record |= {"date": datetime.date.today().isoformat()} | {"machine": device()}
         name = "benchmark-llm.json" if options.device == "cpu" else "benchmark-llm-cuda.json"
-        save_result(ROOT / "results" / name, record, rows)
+        save_result(ROOT / "results" / name, record(options, key), rows)
 
 
 if __name__ == "__main__":

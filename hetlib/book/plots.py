@@ -39,6 +39,8 @@ NAMES = {
 }
 #: Colours of user types, in order.
 TYPES = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#CC6677")
+#: Colours of options by letter, however many are shown.
+OPTIONS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#999999")
 
 
 def style() -> None:
@@ -233,17 +235,14 @@ def bump(ax: Any, scores: ArrayLike, names: Sequence[str], title: str = "") -> N
     Raises:
         ValueError: scores that are not finite or of different lengths, or not a name a column.
     """
-    import matplotlib as mpl
-
     table = checks.array("scores", scores, 2)
     columns, n = table.shape
     if len(names) != columns:
         raise ValueError(f"names has {len(names)} entries; scores has {columns} columns")
     ranks = (-table).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1
-    shades = mpl.colormaps["plasma"](np.linspace(0, 0.85, n))
     for k, letter in enumerate(letters(n)):
         marker = "osD^vPX"[k % 7] + "-"
-        ax.plot(ranks[:, k], marker, color=shades[k], linewidth=2.5, markersize=7)
+        ax.plot(ranks[:, k], marker, color=OPTIONS[k % 7], linewidth=2.5, markersize=7)
         left = -14 - 7 * (len(letter) - 1)
         ax.annotate(letter, (0, ranks[0, k]), xytext=(left, -4), textcoords="offset points")
         end = columns - 1
