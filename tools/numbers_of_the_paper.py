@@ -88,7 +88,7 @@ class Numbers(SphinxPostTransform):
             if len(parts) > 1:
                 fresh = [self.node(part, not titled) for part in parts if part]
                 text.parent.replace(text, fresh)
-        if self.env.docname == NOTATION:
+        if self.env.docname in (NOTATION, STATEMENTS):
             self.names()
 
     def node(self, part: str | tuple[str, str], linked: bool) -> nodes.Node:
@@ -113,8 +113,8 @@ class Numbers(SphinxPostTransform):
         for name, entry in self.env.domaindata["py"]["objects"].items():
             if entry.objtype == "attribute":  # x, labels: a parameter is meant
                 continue
-            for short in {name.rsplit(".", 1)[-1], ".".join(name.rsplit(".", 2)[-2:])}:
-                found.setdefault(short, []).append((name, entry.docname, entry.node_id))
+            for called in endings(name, method=entry.objtype in ("method", "property")):
+                found.setdefault(called, []).append((name, entry.docname, entry.node_id))
         for literal in list(self.document.findall(nodes.literal)):
             places = found.get(re.sub(r"\(.*\)$", "", literal.astext()), [])
             if len(places) == 1 and not isinstance(literal.parent, nodes.reference):
@@ -125,6 +125,13 @@ class Numbers(SphinxPostTransform):
                 )
                 literal.parent.replace(literal, link)
                 link += literal
+
+
+def endings(name: str, method: bool = False) -> set[str]:
+    """How a page may call a function: whole, by its last parts, or as ``hetlib`` hands it on."""
+    parts = name.split(".")
+    last, two = parts[-1], ".".join(parts[-2:])
+    return {name, last, two, f"hetlib.{two if method else last}"}
 
 
 def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:

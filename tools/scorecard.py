@@ -107,6 +107,14 @@ def labels(notebooks: Path) -> set[str]:
     return found
 
 
+@cache
+def code_of_paper(source: str) -> dict[str, str]:
+    """Code of what the paper numbers, in Markdown, as the notation page's last table has it."""
+    table = (Path(source) / "book" / "notation.md").read_text("utf-8").split("\n## Equations")[-1]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return {row[0]: row[-1] for row in rows if len(row) == 4 and "`" in row[-1]}
+
+
 def spellings(name: str) -> Iterator[str]:
     """How a reader may look for a numbered thing: ``Eq. (16)``, ``Eq. 16``, ``Figure 4b``."""
     yield name
@@ -300,6 +308,9 @@ class Scorecard(SphinxDirective):
             if f"{label}-{short}" in known:
                 role = "eq" if label == "eq" else "prf:ref"
                 inline, messages = self.parse_inline(f"In this book: {{{role}}}`{label}-{short}`.")
+                section += nodes.paragraph("", "", *inline, *messages)
+            if code := code_of_paper(str(self.env.srcdir)).get(name):
+                inline, messages = self.parse_inline(f"Code: {code}.")
                 section += nodes.paragraph("", "", *inline, *messages)
             listing = nodes.bullet_list()
             for row in claims.get(name, []):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
-from numbers_of_the_paper import pieces
-from scorecard import anchor_of, names_of_paper, spellings
+from numbers_of_the_paper import endings, pieces
+from scorecard import anchor_of, code_of_paper, names_of_paper, spellings
 
 KNOWN = {
     "Proposition 6.1",
@@ -60,3 +61,19 @@ def test_how_people_spell_a_number() -> None:
     assert {"Eq. (16)", "Eq. 16", "Equation 16"} <= set(spellings("Eq. (16)"))
     assert {"Figure 4(b)", "Figure 4b"} <= set(spellings("Figure 4(b)"))
     assert {"Proposition 6.1", "Prop. 6.1"} <= set(spellings("Proposition 6.1"))
+
+
+def test_a_page_may_call_a_function_by_any_ending() -> None:
+    name = "hetlib.linked.moments.variance_from_moments"
+    assert {name, "variance_from_moments", "hetlib.variance_from_moments"} <= endings(name)
+    method = endings("hetlib.core.population.Population.pairwise", method=True)
+    assert {"Population.pairwise", "hetlib.Population.pairwise"} <= method
+    assert "hetlib.pairwise" not in method
+
+
+def test_the_code_of_what_the_paper_numbers_exists() -> None:
+    table = code_of_paper(str(ROOT))
+    assert {"Eq. (6)", "Eq. (16)", "Proposition 6.1"} <= set(table)
+    for code in table.values():
+        for name in re.findall(r"`(hetlib[\w.]+)`", code):
+            assert pydoc.locate(name) is not None, name
