@@ -111,6 +111,9 @@ check: setup
 	$(BIN)ruff check "hetlib/$(T)" "tests/$(T)"
 	$(PATHS) $(BIN)pytest -q -m "not pages and not slow" "tests/$(T)"
 endif
+# One thread a process: two processes of two threads each would wait for one another
+fast unit notebooks: export OMP_NUM_THREADS := 1
+fast unit notebooks: export OPENBLAS_NUM_THREADS := 1
 fast:
 	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages and not slow" -q
 lint:
@@ -125,7 +128,7 @@ unit:
 	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m "not pages" -q
 # Each checked cell, rerun at the quick profile, prints what is stored
 notebooks:
-	$(PATHS) HETLIB_PROFILE=quick OMP_NUM_THREADS=1 $(BIN)pytest -n 2 --dist loadfile -q \
+	$(PATHS) HETLIB_PROFILE=quick $(BIN)pytest -n 2 --dist loadfile -q \
 	    -o filterwarnings=default -p nbval_verdicts --nbval-lax --nbval-current-env notebooks
 pages:
 	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/book/test_pages.py tests/book/test_pdf.py

@@ -37,7 +37,8 @@ MATHS = re.compile(r'class="([^"]* )?math\b')
 SOLUTION = '<span class="sd-summary-text">Solution</span>'
 EXERCISES = re.compile(r'<section id="exercises">.*?</section>', re.DOTALL)
 ITEM = re.compile(
-    r'<ol class="[^"]*"(?: start="(\d+)")?>|<li>|<p><strong>(\d+)\.|' + re.escape(SOLUTION)
+    r'<ol class="[^"]*"(?: start="(\d+)")?>|<li>|<p(?: id="[^"]*")?><strong>(\d+)\.|'
+    + re.escape(SOLUTION)
 )
 
 API = "book/api/comparison"

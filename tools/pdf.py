@@ -5,7 +5,9 @@
 Each page is opened as it is seen on paper, with its formulas set and its proofs and solutions
 unfolded, and put behind the pages before it in one document, whose places and links carry the
 page's name. Chromium makes tags, outline and links from that document. Code that a page folds
-away is left out: the notebooks have it. What would stick out of the paper is named.
+away is left out: the notebooks have it. What would stick out of the paper is named. pikepdf packs
+the tags, which would be a third of the file, and gives the outline the titles as they are:
+Chromium says some of them twice.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html import escape
+from io import BytesIO
 from pathlib import Path
 
+import pikepdf
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 from tqdm import tqdm
@@ -107,6 +111,8 @@ CUT = """width => {
         .map(e => e.closest('.page')?.id + ': ' + e.tagName + ' ' +
             Math.round(e.getBoundingClientRect().right) + ' ' + e.textContent.trim().slice(0, 50));
 }"""
+TITLES = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+    .map(e => e.textContent.replace(/\\s+/g, ' ').trim())"""
 STYLE = """
 @page { size: A4; margin: 20mm 15mm 18mm;
     @bottom-center { content: counter(page); font: 9pt sans-serif; } }
@@ -195,6 +201,28 @@ def document(page: Page, html: Path, parts: Iterable[tuple[str, list[str]]], tit
     )
 
 
+def entries(items: Iterable[pikepdf.OutlineItem]) -> Iterator[pikepdf.OutlineItem]:
+    """All items of an outline, from the first to the last."""
+    for item in items:
+        yield item
+        yield from entries(item.children)
+
+
+def packed(printed: bytes, titles: list[str]) -> bytes:
+    """A PDF with its objects in streams and these titles in its outline.
+
+    Raises:
+        ValueError: the outline has another number of entries.
+    """
+    out = BytesIO()
+    with pikepdf.open(BytesIO(printed)) as file:
+        with file.open_outline() as outline:
+            for item, title in zip(entries(outline.root), titles, strict=True):
+                item.title = title
+        file.save(out, object_stream_mode=pikepdf.ObjectStreamMode.generate, recompress_flate=True)
+    return out.getvalue()
+
+
 def write(
     browser: Browser, html: Path, parts: Iterable[tuple[str, list[str]]], title: str, out: Path
 ) -> list[str]:
@@ -211,7 +239,7 @@ def write(
         printed = page.pdf(
             tagged=True, outline=True, prefer_css_page_size=True, print_background=True
         )
-        store.write(out, printed)
+        store.write(out, packed(printed, page.evaluate(TITLES)))
     return cut
 
 

@@ -53,6 +53,8 @@ PAGE = """<p class="takeaway">9 minutes</p><h2>A section<a class="headerlink" hr
 <table border="1"><tr></tr></table><table><caption>Named</caption></table>
 <div class="frames"></div><div class="frames"></div>
 <section id="exercises"><p><strong>2.</strong> Show.</p>
+<span class="sd-summary-text">Solution</span>
+<p id="ex-3"><strong>3. A name.</strong> Show.</p>
 <span class="sd-summary-text">Solution</span></section>"""
 
 
@@ -65,8 +67,8 @@ def test_regions_tables_and_solutions_are_named() -> None:
         "Proof",
         "Table: A section",
     ]
-    assert ">Solution of exercise 2<" in made
+    assert re.findall(r">Solution of exercise (\d)<", made) == ["2", "3"]
     assert made.count('id="first-slider"') == made.count('href="#first-slider"') == 1
     links = re.findall(r'class="headerlink" tabindex="-1" href="#([\w-]+)"', made)
     assert links == ["a", "lem", "claim-x"]
-    assert landmarks.TAG.sub("", made).count("Solution") == 1
+    assert landmarks.TAG.sub("", made).count("Solution") == 2
