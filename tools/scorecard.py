@@ -37,6 +37,7 @@ from hetlib.book.claims import (
     MIME,
     NEEDS_DATA,
     NOT_CHECKED,
+    NOT_JUDGED,
     VERDICTS,
     WEIGHTS,
     Claim,
@@ -337,16 +338,19 @@ class Scorecard(SphinxDirective):
             yield nodes.paragraph(text="No run with other seeds is stored here.")
             return
         made: dict[str, Any] = json.loads(trials.TABLE.read_text("utf-8"))
-        judged = sum(len(table["verdicts"]) for table in made.values())
+        found = [row for table in made.values() for row in table["verdicts"].values()]
+        judged = sum(set(row) != {NOT_JUDGED} for row in found)
         body = []
         for chapter, table in made.items():
-            for claim, share, level in trials.turning(trials.stored(chapter), table):
+            for claim, agree, of, level in trials.turning(trials.stored(chapter), table):
                 stated = "–" if level is None else f"{level:.0%}"
                 short = load()[claim].statement.strip()
-                body.append([chapter, short, f"{share * table['seeds']:.0f}", stated])
+                body.append([chapter, short, f"{agree} of {of}", stated])
         fewest = min(table["seeds"] for table in made.values())
         text = f"{judged} claims of {len(made)} chapters, each with {fewest} seeds or more: "
         text += f"{judged - len(body)} get the same verdict with all of them."
+        if left := len(found) - judged:
+            text += f" Besides, {left} take more than a quick run, which does not judge them."
         if older := [name for name in made if made[name]["made_from"] != trials.code_of(name)]:
             text += f" Since changed, and not run again with all seeds: {', '.join(older)}."
         yield nodes.paragraph(text=text)

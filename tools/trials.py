@@ -161,9 +161,9 @@ def tabulate(trials: list[tuple[str, str, list[str]]], results: list[dict[str, o
     store.write_json(TABLE, dict(sorted({**known, **made}.items())))
     short = 0
     for chapter in made:
-        for claim, share, level in turning(stored(chapter), made[chapter]):
-            print(f"{claim}: the stored verdict in {share:.0%}, stated level {level or 1:.0%}")
-            short += share < (level or 1)
+        for claim, agree, judged, level in turning(stored(chapter), made[chapter]):
+            print(f"{claim}: the stored verdict in {agree} of {judged}, level {level or 1:.0%}")
+            short += agree < (level or 1) * judged
     return short
 
 
@@ -175,15 +175,18 @@ def code_of(chapter: str) -> str:
 
 def turning(
     usual: dict[str, str], table: dict[str, object]
-) -> list[tuple[str, float, float | None]]:
-    """Claims that some seed judges otherwise: share of the usual verdict, level stated."""
-    verdicts, count, claims = table["verdicts"], table["seeds"], load()
+) -> list[tuple[str, int, int, float | None]]:
+    """Claims that some seed judges otherwise: seeds that agree, that judge, level stated."""
+    verdicts, claims = table["verdicts"], load()
     assert isinstance(verdicts, dict)
-    assert isinstance(count, int)
+    counted = [
+        (c, found.get(usual.get(c, ""), 0), sum(found.values()) - found.get(NOT_JUDGED, 0))
+        for c, found in verdicts.items()
+    ]
     return [
-        (claim, found.get(usual.get(claim, ""), 0) / count, claims[claim].level)
-        for claim, found in verdicts.items()
-        if claim in claims and found.get(usual.get(claim, ""), 0) < count
+        (claim, agree, judged, claims[claim].level)
+        for claim, agree, judged in counted
+        if claim in claims and agree < judged
     ]
 
 

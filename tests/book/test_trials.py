@@ -52,6 +52,15 @@ def test_only_claims_for_all_settings_count(monkeypatch: pytest.MonkeyPatch) -> 
     assert not trials.differences("x", {general: NOT_JUDGED, default: "reproduced"})
 
 
+def test_seeds_that_do_not_judge_are_left_out() -> None:
+    claims = [claim.id for claim in load().values()][:3]
+    usual = dict.fromkeys(claims, "reproduced")
+    counts = [{"reproduced": 20}, {NOT_JUDGED: 20}, {"reproduced": 14, NOT_JUDGED: 5, "checked": 1}]
+    table = {"seeds": 20, "verdicts": dict(zip(claims, counts, strict=True))}
+    [(claim, agree, judged, _level)] = trials.turning(usual, table)
+    assert (claim, agree, judged) == (claims[2], 14, 15)
+
+
 def test_seeds_are_tried_where_there_is_one() -> None:
     named = [name for name in chapters() if trials.of_seed(name)]
     assert named
