@@ -110,7 +110,8 @@ def lines(app: Sphinx, doctree: nodes.document) -> None:
         return
     length = words(doctree)
     text = (
-        f'<p class="takeaway">{length:,} words, about {minutes(length)} minutes · as a '
+        f'<p class="takeaway">{length:,} words, about {minutes(length)} minute'
+        f'{"s"[: minutes(length) > 1]} · as a '
         f'<a href="{name}.ipynb" download>notebook with outputs</a>, as a '
         f'<a href="{name}.py" download>script</a></p>'
     )
