@@ -313,8 +313,10 @@ PAPER = """() => {
 SHEETS = """() => [...document.querySelectorAll('article .frames-live')].every(
     e => e.querySelectorAll('.frames-one svg > *').length >= 20)"""
 # After a change of width, what now scrolls becomes reachable by keyboard a little later
-SETTLED = """() => [...document.querySelectorAll('pre, mjx-container[display="true"]')].every(
-    e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0)"""
+SETTLED = """() => [...document.querySelectorAll(
+    '.pst-scrollable-table-container, .output, pre, mjx-container[display="true"]')].every(
+    e => e.scrollWidth <= e.clientWidth || e.tabIndex >= 0 ||
+        getComputedStyle(e).overflowX === 'visible')"""
 # axe-core looks at every node, several times. Left are one span of each kind of code, the text of
 # each formula, and what shows something new: an element goes if it and all that it holds stand
 # elsewhere at least three times in the same way, which is with the same tag, classes, styles, roles
