@@ -25,6 +25,7 @@ from hetlib.book.text import html
 
 VERDICT = re.compile(r'<div class="verdict verdict-([\w-]+)" id="claim-([\w-]+)"')
 WORDS = {verdict.replace(" ", "-"): verdict for verdict in VERDICTS}
+FORMULA = re.compile(r"\$([^$]+)\$")
 PICTURE = re.compile(r'<(svg|img|div class="frames)')
 QUICK = (
     "This page was run at the quick profile: smaller samples, fewer seeds. Sentences that compare "
@@ -61,6 +62,15 @@ def shows(output: nodes.Element) -> str:
     if PICTURE.search(text):
         return "figure"
     return "table" if "<table" in text else ""
+
+
+def set_formulas(output: nodes.Node) -> None:
+    """What stands between dollars in a verdict, as MathJax looks for it."""
+    for raw in output.findall(nodes.raw):
+        text = FORMULA.sub(
+            r'<span class="math notranslate nohighlight">\\(\1\\)</span>', raw.astext()
+        )
+        raw.children = [nodes.Text(text)]
 
 
 def fold(cell: nodes.Element, what: str) -> None:
@@ -103,11 +113,13 @@ class Gather(SphinxPostTransform):
                 entry[2].extend(verdict for _one, (verdict, _name) in judged)
                 for one, (_word, name) in judged:
                     self.link(one, name, docname)
+                    set_formulas(one)
                 entry[1].append(self.take(cell, outputs, [one for one, _claim in judged]))
             elif part(cell, "source") is not None and (what := shows(outputs)):
                 source = part(cell, "source")
                 assert source is not None
-                if what == "figure" or "def " not in source.astext():
+                folded = what == "figure" or cell.get("hide_mode") == "input"
+                if folded or "def " not in source.astext():
                     fold(cell, f"the code of this {what}")
         for section, cells, verdicts in gathered.values():
             self.place(section, cells, verdicts)

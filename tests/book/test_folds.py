@@ -101,6 +101,21 @@ def test_a_figure_stands_before_its_code_and_a_definition_does_not_fold() -> Non
         assert one.children[0].get("nb_element") == "cell_code_source"
 
 
+def test_formulas_of_a_verdict_are_set() -> None:
+    box = nodes.container("", nodes.raw("", "<em>the sign of $f$ &lt; $g_1$</em>", format="html"))
+    folds.set_formulas(box)
+    assert "$" not in box.astext()
+    assert box.astext().count('<span class="math notranslate nohighlight">\\(') == 2
+    assert "\\(f\\)</span> &lt; " in box.astext()
+
+
+def test_a_table_whose_cell_is_folded_is_named_even_with_a_definition() -> None:
+    rows = cell("def f(): ...", nodes.raw("", "<table></table>", format="html"))
+    rows["hide_mode"] = "input"
+    gathered(page(rows))
+    assert rows["prompt_show"] == "Show the code of this table"
+
+
 def test_a_verdict_leads_to_its_row() -> None:
     section = gathered(page(cell("check()", verdict(IDS[0]))), {"book/scorecard"})
     assert f'<a href="../book/scorecard.html#row-{IDS[0]}"><code>' in section.astext()

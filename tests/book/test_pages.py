@@ -224,6 +224,22 @@ def test_ear_and_keyboard(name: str) -> None:
     assert not found, f"{name}\n" + "\n".join(found)
 
 
+UNREAD = re.compile(
+    r"<(pre|code|script|style|title|option)\b.*?</\1>|<(span|div) class=\"math.*?</\2>|<[^>]*>",
+    re.DOTALL,
+)
+
+
+def bare_formulas(page: Path) -> list[str]:
+    """What stands between dollars in the text of a page, where it should be a formula."""
+    return re.findall(r"\$[^$]{1,80}\$", UNREAD.sub("", page.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formulas_are_not_left_as_they_are_typed(name: str) -> None:
+    assert not bare_formulas(HTML / name), name
+
+
 def test_external_links_are_addresses() -> None:
     """Lists them (pytest -rP shows the list); whether they answer is not for CI to find out."""
     linked = {link: name for name in NAMES for link in source(HTML / name).links if "//" in link}
@@ -635,6 +651,7 @@ SOUND = """<!doctype html><html lang="en"><head><title>A page</title><style>
 WIDE_BOX = '<div style="width: {}px">A box</div>'
 CODE = f'<pre style="width: 20em; overflow: auto">{200 * "x"}</pre><details>'
 FAULTS = {
+    "bare formula": ("Folded.", "Folded, $x<1$."),
     "no such anchor": ('href="#here"', 'href="#nowhere"'),
     "no such file": ('href="#here"', 'href="nowhere.html"'),
     "no alt text": ('alt="A dot"', 'alt=""'),
@@ -685,6 +702,7 @@ FAULTS = {
 def everything(browser: Browser, path: Path) -> str:
     bare = [f"no alt text: {src}" for src in bare_images(path)]
     static = broken_links(path) + wrong_loads(path) + stumbles(path)
+    static += [f"bare formula: {formula}" for formula in bare_formulas(path)]
     return "\n".join(static + bare + problems(browser, path))
 
 
