@@ -41,6 +41,8 @@ ITEM = re.compile(
     + re.escape(SOLUTION)
 )
 
+#: How pandas begins a table with formats of its own, which it does not call a data frame.
+STYLED = '<table id="T_'
 API = "book/api/comparison"
 BOX = re.compile(
     r"(?<=<td>)(?P<best>[^<:]+)(?=: [\d.]+%)(?:(?P<until>: [\d.]+%; not [^<:]+: )(?P<there>[^<]+))?"
@@ -145,6 +147,7 @@ def led(body: str, page: str) -> str:
 
 def improve(body: str) -> str:
     """The body of a page, with names and links."""
+    body = body.replace(STYLED, f'<table class="dataframe" {STYLED[7:]}')
     body = PIECE.sub(Names(), body)
     for kind in ("headerlink", "of-the-paper reference internal", IMAGE):  # Alt+M: names.js
         body = body.replace(f'class="{kind}" href', f'class="{kind}" tabindex="-1" href')

@@ -67,6 +67,8 @@ def test_regions_tables_and_solutions_are_named() -> None:
         "Proof",
         "Table: A section",
     ]
+    styled = landmarks.improve('<h2>A</h2><table id="T_1"><tr></tr></table>')
+    assert '<table aria-label="Table: A" class="dataframe" id="T_1">' in styled
     assert re.findall(r">Solution of exercise (\d)<", made) == ["2", "3"]
     assert made.count('id="first-slider"') == made.count('href="#first-slider"') == 1
     links = re.findall(r'class="headerlink" tabindex="-1" href="#([\w-]+)"', made)
