@@ -651,7 +651,7 @@ SOUND = """<!doctype html><html lang="en"><head><title>A page</title><style>
 WIDE_BOX = '<div style="width: {}px">A box</div>'
 CODE = f'<pre style="width: 20em; overflow: auto">{200 * "x"}</pre><details>'
 FAULTS = {
-    "bare formula": ("Folded.", "Folded, $x<1$."),
+    "bare formula": ("Folded.", "Folded, $x_1$."),
     "no such anchor": ('href="#here"', 'href="#nowhere"'),
     "no such file": ('href="#here"', 'href="nowhere.html"'),
     "no alt text": ('alt="A dot"', 'alt=""'),
