@@ -637,7 +637,7 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         if need > len(votes):
             out.append(
                 f"{one} and {other} are close: {len(votes)} labels are there, about {need:,} are "
-                "needed for the sign of DPO's margin."
+                "needed to tell which of the two most people choose."
             )
     linked = {
         pair: [v for v in people.values() if len(v) >= 2 and 0.5 not in v[:2]]
