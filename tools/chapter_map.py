@@ -1,7 +1,8 @@
 """Sphinx extension: ``{chapter-map}``, a picture of which chapter rests on which.
 
-An arc leads from a chapter back to each earlier one that it refers to by a link to one of its
-sections, statements, equations or figures; the more links, the thicker. Each name is a link, and
+An arc leads from a chapter back to each earlier one that it needs (``book/path.yml``) or refers
+to by a link to one of its sections, statements, equations or figures; the more links, the
+thicker. Each name is a link, and
 the chapter under the pointer or the keyboard shows its own arcs. The same in words stands folded
 below.
 """
@@ -13,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -34,20 +36,34 @@ def chapters(folder: Path) -> dict[int, str]:
     return {int(path.name[:2]): path.read_text() for path in sorted(folder.glob("[0-9][0-9]-*.md"))}
 
 
-def links(texts: dict[int, str]) -> Counter[tuple[int, int]]:
-    """How often a chapter, first, refers to an earlier one, second."""
+def links(
+    texts: dict[int, str], needs: dict[int, list[int]] | None = None
+) -> Counter[tuple[int, int]]:
+    """How often a chapter, first, needs or refers to an earlier one, second."""
     home = {
         label: number
         for number, text in texts.items()
         for pattern in DEFINED
         for label in re.findall(pattern, text, re.MULTILINE)
     }
-    return Counter(
+    found = Counter(
         (number, home[label])
         for number, text in texts.items()
         for label in re.findall(REFERRED, text)
         if home.get(label, number) < number
     )
+    found.update((new, old) for new, some in (needs or {}).items() for old in some)
+    return found
+
+
+def needed(path: Path) -> dict[int, list[int]]:
+    """Earlier chapters that one needs to have read before each, from ``book/path.yml``."""
+    entries = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return {
+        int(name[:2]): list(entry.get("needs", {}))
+        for name, entry in entries.items()
+        if name[:2].isdigit()
+    }
 
 
 def title(text: str) -> str:
@@ -76,9 +92,11 @@ def says(number: int, arcs: Counter[tuple[int, int]]) -> str:
     return f"refers to chapter{'s' * (len(before) > 1)} {numbers(before)}"
 
 
-def picture(texts: dict[int, str], pages: dict[int, str]) -> str:
+def picture(
+    texts: dict[int, str], pages: dict[int, str], needs: dict[int, list[int]] | None = None
+) -> str:
     """The picture as SVG, and as a list."""
-    arcs, names = links(texts), {number: title(text) for number, text in texts.items()}
+    arcs, names = links(texts, needs), {number: title(text) for number, text in texts.items()}
     y = {number: ROW * k + ROW // 2 for k, number in enumerate(names)}
     most, lines, rules, rows = max([*arcs.values(), 1]), [], [], []
     for (new, old), count in sorted(arcs.items(), key=lambda one: one[1]):
@@ -127,7 +145,9 @@ class ChapterMap(SphinxDirective):
             if page in self.env.found_docs:
                 texts[number] = path.read_text()
                 pages[number] = self.env.app.builder.get_relative_uri(self.env.docname, page)
-        return [nodes.raw("", picture(texts, pages), format="html")]
+        self.env.note_dependency(str(folder / "path.yml"))
+        needs = {n: some for n, some in needed(folder / "path.yml").items() if n in texts}
+        return [nodes.raw("", picture(texts, pages, needs), format="html")]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

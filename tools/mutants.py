@@ -146,7 +146,9 @@ def report() -> int:
     """Print the table of files and the mutants that nobody has explained; 1 if too many live."""
     reasons, open_ones = explained(), list[Mutant]()
     total = Counter[str]()
-    print(f"{'file':44s} {'mutants':>8s} {'killed':>7s} {'text':>5s} {'harmless':>9s} {'open':>5s}")
+    print(
+        f"{'file':44s} {'mutants':>8s} {'killed':>7s} {'text':>5s} {'harmless':>9s} {'open':>5s} {'to run':>7s}"
+    )
     for meta in sorted((TREE / "mutants" / "hetlib").rglob("*.meta")):
         codes = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
         if not codes:
@@ -156,12 +158,14 @@ def report() -> int:
         named = [m for m in alive if (m.function, m.change) in reasons]
         left = [m for m in alive if m not in named]
         quiet = sum(code in (SURVIVED, UNREACHED) for code in codes.values()) - len(alive)
+        waiting = sum(code is None for code in codes.values())
         row = Counter(
             mutants=len(codes),
-            killed=len(codes) - len(alive) - quiet,
+            killed=len(codes) - len(alive) - quiet - waiting,
             text=quiet,
             harmless=len(named),
             open=len(left),
+            waiting=waiting,
         )
         total += row
         open_ones += left
@@ -177,7 +181,7 @@ def report() -> int:
 
 
 def _cells(row: Counter[str]) -> str:
-    widths = {"mutants": 8, "killed": 7, "text": 5, "harmless": 9, "open": 5}
+    widths = {"mutants": 8, "killed": 7, "text": 5, "harmless": 9, "open": 5, "waiting": 7}
     return " ".join(f"{row[name]:{width}d}" for name, width in widths.items())
 
 

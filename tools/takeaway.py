@@ -111,7 +111,7 @@ def lines(app: Sphinx, doctree: nodes.document) -> None:
     length = words(doctree)
     text = (
         f'<p class="takeaway">{length:,} words, about {minutes(length)} minute'
-        f"{'s'[: minutes(length) > 1]} · as a "
+        f"{'s'[: minutes(length) > 1]} to read · as a "
         f'<a href="{name}.ipynb" download>notebook with outputs</a>, as a '
         f'<a href="{name}.py" download>script</a></p>'
     )

@@ -349,7 +349,8 @@ def power(data: Answers, results: Mapping[str, Mapping[str, Any]]) -> str:
         f"For comparison: in simulated sets of 100 people with {near} {what} each (here "
         f"{data.people} with {each:.0f}), the planted difference was named: "
         f"{', '.join(shares)} (chapter 16; strengths and carelessness at least as one of the "
-        f"two); with nothing planted something was named in {wrong:.1f} %."
+        f"two); with nothing planted something was named in {wrong:.1f} %. They were tested at "
+        "level 0.05."
         + (
             " Here there are fewer than half as many people or labels, so that less would be "
             "found: a difference that was not found may be there."
@@ -604,7 +605,12 @@ def method(found: Diagnosis, labels: PeopleLabels, data: Answers | None = None) 
         why = "types are there and each person gave many labels: EM over latent types"
     else:
         why = "types are there; with few labels a person prefer the correction to EM"
-    return f"These data allow {'; '.join(can)}. Of these: {why}."
+    return f"These data allow {'; '.join(can)}. What the tests say: {why}."
+
+
+def _digits(number: float, digits: int) -> str:
+    """A number with so many significant digits."""
+    return f"{float(f'{number:.{digits}g}'):,.0f}"
 
 
 def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list[str]:
@@ -633,11 +639,17 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         if not votes:
             out.append(f"Nobody compared {one} with {other}, neighbours at the top of the order.")
             continue
-        need = int(np.ceil((z / max(margin, 0.05)) ** 2 / max(share * (1 - share), 0.01)))
+        need = (z / max(margin, 0.05)) ** 2 / max(share * (1 - share), 0.01)
         if need > len(votes):
+            sign = 1 if labels.items.index(one) == pair[0] else -1
+            of_one = 0.5 + sign * (share - 0.5)
+            many = f"About {_digits(need, 1)}"
+            if margin < 0.05:
+                many = f"More than {int(need // 1000) * 1000:,}"
             out.append(
-                f"{one} and {other} are close: {len(votes)} labels are there, about {need:,} are "
-                "needed to tell which of the two most people choose."
+                f"{one} and {other} are close: of {len(votes)} labels {100 * of_one:.0f} % are for "
+                f"{one}. {many} would tell which of the two most people choose, if these shares "
+                "are those of all people."
             )
     linked = {
         pair: [v for v in people.values() if len(v) >= 2 and 0.5 not in v[:2]]
@@ -654,16 +666,21 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
         )
     else:
         moments = pair_moments(counts)
-        wanted = max(abs(moments.variance) / 2, 0.02)
-        need = int(np.ceil(moments.people * (moments.variance_error / wanted) ** 2))
+        half = z * moments.variance_error
+        wanted = max(moments.variance / 2, 0.05)
+        need = moments.people * (half / wanted) ** 2
         out.append(
             f"On {one_name} and {other_name}, {moments.people:.0f} people answered twice: "
-            f"variance of the choice probability {moments.variance:.3f} ± "
-            f"{moments.variance_error:.3f}."
+            f"variance of the choice probability {moments.variance:.3f} ± {half:.3f} "
+            f"({100 * level:.0f} %"
+            + ("; an estimate without bias may be negative)." if moments.variance < 0 else ").")
             + (
-                f" About {need:,} people would make that ± {wanted:.3f}."
+                f" About {_digits(need, 2)} people would make that ± {wanted:.2f}."
                 if need > moments.people
-                else " That is known well enough."
+                else " That is enough to say that it is above zero."
+                if moments.variance > half
+                else f" That is enough to say that it is at most about "
+                f"{max(moments.variance, 0) + half:.2f}."
             )
         )
     each = np.bincount(labels.who)
@@ -676,8 +693,8 @@ def collect(labels: PeopleLabels, found: Diagnosis, level: float = 0.95) -> list
     one_way = sum((b, a) not in pairs for a, b in pairs)
     if labels.ordered and one_way:
         out.append(
-            f"{one_way} pairs were shown in one order only: show both, or position and reward "
-            "are told apart by the model alone."
+            f"Shown in one order only: {_number(one_way, 'pair')}. Show both, or position and "
+            "reward are told apart by the model alone."
         )
     if len(labels.annotators) < 30:
         out.append("Fewer than 30 people: types and carelessness are hardly to be seen.")

@@ -21,6 +21,7 @@ def test_arcs_are_the_links_to_earlier_chapters() -> None:
     assert chapter_map.links(SMALL) == {(2, 1): 2}
     assert chapter_map.says(2, chapter_map.links(SMALL)) == "refers to chapter 1"
     assert chapter_map.says(3, chapter_map.links(SMALL)) == "refers to no earlier chapter"
+    assert chapter_map.links(SMALL, {3: [1]}) == {(2, 1): 2, (3, 1): 1}
 
 
 def test_map_draws_every_chapter_and_says_it_in_words() -> None:
@@ -35,6 +36,9 @@ def test_map_draws_every_chapter_and_says_it_in_words() -> None:
 def test_all_chapters_are_on_the_map() -> None:
     texts = chapter_map.chapters(BOOK)
     assert list(texts) == list(range(1, len(texts) + 1))
+    needs = chapter_map.needed(BOOK / "path.yml")
+    assert needs[6] == [2]
+    assert set(needs) <= set(texts)
     reached = {old for _new, old in chapter_map.links(texts)}
     assert {1, 2, 3} <= reached
     drawn = chapter_map.picture(texts, dict.fromkeys(texts, "x"))

@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from hetlib.people import audit
 from hetlib.people.models import Diagnosis, Kind, answers, diagnose, fit
+from hetlib.people.repeats import pair_moments
 from hetlib.people.tables import PeopleLabels, read_labels
 
 REWARD = dict(zip("ABCD", (1.5, 0.5, -0.5, -1.5), strict=True))
@@ -186,8 +187,43 @@ def test_what_to_collect_is_said() -> None:
     assert "Compare C with A" in text
     assert "E never lost" in text
     assert "No two people labelled the same pair twice" in text
-    assert "shown in one order only" in text
+    assert "Shown in one order only: 3 pairs." in text
     assert "Fewer than 30 people" in text
+
+
+def two(share: int, twice: str = "") -> audit.PeopleLabels:
+    """One pair and 200 people, so many of whom choose A; a second label where asked for."""
+    rows = [
+        {"annotator": f"p{k}", "first": "B", "second": "A", "choice": choice}
+        for k in range(200)
+        for choice in ["AB"[k >= share], *([twice or "AB"[k >= share]] if twice != "" else [])]
+    ]
+    return read_labels(rows)
+
+
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [
+        (100, "of 200 labels 50 % are for B. More than 6,000 would"),
+        (97, "of 200 labels 52 % are for B. About 4,000 would"),
+        (104, "of 200 labels 52 % are for A. About 2,000 would"),
+    ],
+)
+def test_a_close_pair_has_no_more_digits_than_it_is_known_to(share: int, says: str) -> None:
+    labels = two(share)
+    assert says in " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
+
+
+def test_a_variance_is_told_with_its_interval() -> None:
+    labels = two(100, twice="A")
+    counts = np.bincount([1] * 100 + [2] * 100, minlength=3)
+    moments = pair_moments(counts)
+    text = " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
+    half = 1.959964 * moments.variance_error
+    assert f"{moments.variance:.3f} ± {half:.3f} (95 %" in text
+    assert moments.variance < 0
+    assert "may be negative" in text
+    assert "at most about" in text
 
 
 def test_a_prior_moves_no_pair_that_others_do_not_meet() -> None:
