@@ -191,7 +191,7 @@ def test_what_to_collect_is_said() -> None:
     assert "Fewer than 30 people" in text
 
 
-def two(share: int, twice: str = "") -> audit.PeopleLabels:
+def two(share: int, twice: str = "") -> PeopleLabels:
     """One pair and 200 people, so many of whom choose A; a second label where asked for."""
     rows = [
         {"annotator": f"p{k}", "first": "B", "second": "A", "choice": choice}
