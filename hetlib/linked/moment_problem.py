@@ -202,16 +202,14 @@ def programme(
     rows, points = chance.shape
     cost = np.concatenate([-gain, np.full(rows, penalty)])
     slack = -np.eye(rows)
-    found = linprog(
-        cost,
-        np.block([[chance, slack], [-chance, slack]]),
-        np.concatenate([high, -low]),
-        np.concatenate([np.ones(points), np.zeros(rows)])[None],
-        [1.0],
-        method="highs-ds",
-        options=EXACT,
-    )
-    if found.status:
+    inside = np.block([[chance, slack], [-chance, slack]])
+    box = np.concatenate([high, -low])
+    total = np.concatenate([np.ones(points), np.zeros(rows)])[None]
+    for method in ("highs-ds", "highs-ipm"):  # the simplex method gives up on some
+        found = linprog(cost, inside, box, total, [1.0], method=method, options=EXACT)
+        if not found.status:
+            break
+    else:
         raise ConvergenceError(f"the linear programme did not end: {found.message}")
     price = -found.ineqlin.marginals
     net = np.asarray(price[:rows] - price[rows:], dtype=np.float64)

@@ -87,3 +87,20 @@ def test_refusals() -> None:
         direct.stationary_losses(family, [PEOPLE, Population([[1.0, 0.0, 2.0]])], [D, D])
     with pytest.raises(ValueError, match="types"):
         direct.stationary_losses(family, [], [])
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        direct.stationary_losses(family, [PEOPLE] * 20, [D] * 19)
+    with pytest.raises(ValueError, match="sampling"):
+        direct.stationary_losses(family, [PEOPLE] * 20, [[0.5, 0.5, 0.0]] * 20)
+    for given in ([0.5, 0.5, 0.0], REF):
+        with pytest.raises(ValueError, match="sampling" if given is not REF else "reference"):
+            direct.direct_optimum(loss, PEOPLE, given, [0.5, 0.5, 0.0])
+
+
+def test_four_responses_give_three_equations_each() -> None:
+    """Seven populations of four responses are 21 equations for 20 coefficients; six are 18."""
+    rng = np.random.default_rng(8)
+    people = [Population(rng.normal(size=(2, 4))) for _ in range(7)]
+    draws = [rng.dirichlet(np.full(4, 2.0)) for _ in people]
+    with pytest.raises(ValueError, match="18 equations; 20"):
+        direct.stationary_losses(family, people[:6], draws[:6])
+    assert len(direct.stationary_losses(family, people, draws)) == 11

@@ -95,6 +95,61 @@ def test_covariance_against_simulation() -> None:
     assert np.trace(simulated) == pytest.approx(np.trace(theory), rel=0.25)
 
 
+@pytest.mark.parametrize("types", [1, 2, 3, 5])
+def test_losses_of_counts_are_the_losses_of_votes(types: int) -> None:
+    """Value, slope and curvature, against automatic differentiation of the torch losses."""
+    rng = np.random.default_rng(types)
+    o = np.array([[1] * types, [0] * types])  # row is y2 first, then column is y1
+    both, H = rng.uniform(0.1, 1, size=(2, 4, 4)), rng.normal(scale=2, size=(4, 4))
+    U, none = both[0], np.zeros((4, 4))
+    slip = partial(losses.agreement, as_released=True, reduction="none")
+
+    def turned(first: Any) -> Any:
+        """By automatic differentiation; y_i first and preferred is a vote for y1 at -H."""
+        return expected.expected_loss(slip, np.stack([none, first]), o)(-H)
+
+    for loss, torch_loss in (
+        (expected.agreement_loss, agreement),
+        (expected.integral_loss, integral),
+    ):
+        found = loss(U, types)(H)
+        wanted = expected.expected_loss(torch_loss, np.stack([U, none]), o)(H)
+        for ours, theirs in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+    found = expected.shifted_agreement_loss(both[0], both[1], types)(H)
+    shown_second = expected.expected_loss(slip, np.stack([both[0], none]), o)(H)
+    shown_first = turned(both[1])
+    for ours, second, first, sign in zip(found, shown_second, shown_first, (1, -1, 1), strict=True):
+        np.testing.assert_allclose(ours, second + sign * first, rtol=1e-10)
+
+
+def test_the_integral_loss_is_held_where_it_would_overflow() -> None:
+    value, slope, curve = expected.integral_loss(np.ones((1, 1)), 3)(np.array([[-1e4]]))
+    at_limit = expected.integral_loss(np.ones((1, 1)), 3)(np.array([[-200.0]]))
+    for found, limit in zip((value, slope, curve), at_limit, strict=True):
+        np.testing.assert_allclose(found, limit)
+        assert np.isfinite(found).all()
+    beyond = expected.integral_loss(np.ones((1, 1)), 3)(np.array([[-199.0]]))
+    assert value > beyond[0]
+
+
+@pytest.mark.parametrize("types", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("h", [-2.5, -0.4, 0.4, 3.0])
+def test_the_tail_integral_on_both_sides(h: float, types: int) -> None:
+    wanted, _ = quad(lambda v: v**types / (1 + v) ** 2, 0, np.exp(-h), epsabs=0, epsrel=1e-12)
+    assert expected.tail_integral(np.array([h]), types)[0] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_covariance_under_uneven_sampling() -> None:
+    """By the delta method on one pair: it is compared 2 D_1 D_2 of the time."""
+    both = np.array([[[0.5, x], [1 - x, 0.5]] for x in (0.6, 0.35)])
+    margin = np.log(0.6 / 0.4) / 2 + np.log(0.35 / 0.65) / 2
+    delta = (1 / (0.6 * 0.35) + 1 / (0.4 * 0.65)) / 4 / (2 * 0.2 * 0.8)
+    C = expected.covariance(agreement, both, [margin / 2, -margin / 2], [0.2, 0.8])
+    assert C[0, 0] + C[1, 1] - 2 * C[0, 1] == pytest.approx(delta)
+    np.testing.assert_allclose(C.sum(axis=0), 0, atol=1e-12)
+
+
 BAD = [
     (lambda: expected.patterns(0), "types is 0"),
     (lambda: expected.patterns(17), "types is 17"),
@@ -105,6 +160,14 @@ BAD = [
     (lambda: expected.expected_loss(agreement, -np.ones((1, 2, 2)), [[1, 1]]), "non-negative"),
     (lambda: expected.expected_loss(agreement, np.ones((1, 2, 3)), [[1, 1]]), "responses"),
     (lambda: expected.covariance(agreement, np.full((2, 2, 2), 0.5), [0.0, 0.0, 0.0]), "z must"),
+    (lambda: expected.covariance(agreement, np.full((2, 2, 2), 0.5), [0, 0], [1, 0]), "sampling"),
+    (lambda: expected.covariance(agreement, np.full((2, 2, 2), 0.5), [[0, 0]]), "reward must"),
+    (lambda: expected.covariance(agreement, np.full((2, 2), 0.5), [0, 0]), "z must"),
+    (lambda: expected.expected_loss(agreement, np.ones((2, 2)), [[1], [0]]), "probability must"),
+    (lambda: expected.expected_loss(agreement, np.ones((1, 2, 2)), [1]), "votes of shape"),
+    (lambda: expected.expected_loss(agreement, np.ones((2, 2, 2)), [[1, 1]]), "votes of shape"),
+    (lambda: expected.agreement_loss(np.ones((2, 2)), 0), "types is 0; at least one"),
+    (lambda: expected.integral_loss(np.ones((2, 2)), 0), "types is 0; at least one"),
 ]
 
 

@@ -221,3 +221,37 @@ def test_errors() -> None:
         Quota([9] * 10)
     with pytest.raises(ValueError, match="z must have shape"):
         Quota([1, 1]).probabilities([0.5, 0.5, 0.5])
+
+
+def test_as_many_vectors_as_are_allowed() -> None:
+    assert len(Quota([1] * 20).counts) == 2**20
+    with pytest.raises(ValueError, match="more than 1048576 count vectors"):
+        Quota([1] * 18 + [4])
+
+
+def test_a_quota_keeps_what_it_was_given() -> None:
+    q = Quota([4, 2], [6, 3])
+    assert q.labels == (4, 2)
+    assert q.weights == (2, 1)
+    with pytest.raises(ValueError, match=r"labels\[0\] is None; positive"):
+        Quota([None])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_seeds_that_are_none(seed: float) -> None:
+    with pytest.raises(ValueError, match="seed is"):
+        Quota([2, 2]).silent_rank(seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [[1, 1], [3, 1, 2]])
+def test_information_is_a_variance_within_classes(labels: list[int]) -> None:
+    """Sum over classes of Pr(class) Var(sum(k) | class), one vector after the other."""
+    q, z = Quota(labels, [1] * len(labels)), np.array([0.3, 0.6, 0.8])[: len(labels)]
+    p = q.probabilities(z)
+    total = 0.0
+    for c in set(q.group):
+        inside = q.group == c
+        weight, k = p[inside].sum(), q.counts[inside].sum(axis=1)
+        mean = p[inside] @ k / weight
+        total += p[inside] @ (k - mean) ** 2
+    assert q.information(z) == pytest.approx(total)

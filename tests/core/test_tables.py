@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import hetlib
+from hetlib.core import tables
 from hetlib.core.labels import NOT_ANSWERED, TIE, Linked
 from hetlib.core.population import Population
 from hetlib.core.tables import LabelTable, read_labels
@@ -520,3 +521,299 @@ def test_winners_that_all_stand_second_are_taken(other: str) -> None:
     assert table.wins_by_type().sum(axis=0).tolist() == table.wins().tolist()
     assert table.by_type().wins(2).tolist() == table.wins().tolist()
     assert len(table.comparisons()) == 16
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """A table written down: names of columns, then rows."""
+    head, *lines = (line.split() for line in text.strip().splitlines())
+    return [{k: None if v == "-" else v for k, v in zip(head, line, strict=True)} for line in lines]
+
+
+COLUMNS = ("annotator", "first", "second", "choice")
+HALVES: dict[str, Any] = {"ties": "half", "repeats": "keep", "bad": "refuse"}
+
+
+def read(text: str, **options: Any) -> tables.Rows:
+    return tables.read_table(rows_of(text), None, tables.named_vote, **(HALVES | options))
+
+
+def test_everything_that_a_row_says() -> None:
+    found = read(
+        """
+        annotator first second choice type weight prompt occasion la lb
+        ann       x     y      y      p    0.5    one    may      10 7
+        bo        z     x      tie    q    2      two    may      1  4
+        ann       y     z      y      p    1      one    june     0  0.5
+        """,
+        features={"length": ["la", "lb"]},
+    )
+    assert found.annotators == ("ann", "bo")
+    assert found.items == ("x", "y", "z")
+    assert found.types == ("p", "q")
+    assert found.who.tolist() == [0, 1, 0]
+    assert found.first.tolist() == [0, 2, 1]
+    assert found.second.tolist() == [1, 0, 2]
+    assert found.votes.tolist() == [1, TIE, 0]
+    assert found.votes.dtype == np.int8
+    assert found.weight.tolist() == [0.5, 2, 1]
+    assert found.prompt.tolist() == [0, 1, 0]
+    assert found.occasion.tolist() == [0, 0, 1]
+    assert found.type.tolist() == [0, 1, 0]
+    assert found.features.tolist() == [[3], [-3], [-0.5]]
+    assert found.ordered
+    assert [str(note) for note in found.notes] == ["tie (row 2): half a win each"]
+
+
+def test_a_weight_is_one_unless_it_is_said_and_asked_for() -> None:
+    text = "annotator first second choice weight\nann x y y 3"
+    assert read(text).weight.tolist() == [3]
+    assert read(text, more=("prompt", "occasion")).weight.tolist() == [1]
+    assert read("annotator first second choice\nann x y y").weight.tolist() == [1]
+    anonymous = read("first second choice\nx y y\nx y y", anonymous=True)
+    assert len(anonymous.votes) == 2
+    assert anonymous.notes == ()
+
+
+WRONG_ROWS = [
+    ("weight", "0", r"a weight that is no positive number \(row 2\): '0'\. Correct"),
+    ("weight", "-1", r"a weight that is no positive number \(row 2\): '-1'"),
+    ("weight", "many", r"a weight that is no positive number \(row 2\): 'many'"),
+    ("la", "-", r"a feature that is no number \(row 2\)\. Correct"),
+    ("lb", "long", r"a feature that is no number \(row 2\)"),
+    ("annotator", "-", r"^no annotator \(row 2\)\. Correct the rows, or leave"),
+    ("second", "-", r"^a response is missing \(row 2\)"),
+    ("first", "-", r"^a response is missing \(row 2\)"),
+    ("second", "x", r"^a response against itself \(row 2\)\. Correct"),
+    ("choice", "Y", r"neither response \(row 2\): 'Y' for 'x' and 'y'; 'y' in another case\?\. C"),
+    ("choice", "q", r"neither response \(row 2\): 'q' for 'x' and 'y'\. Correct the rows"),
+    ("type", "q", r"an annotator of two types \(row 2\): 'ann': 'p', 'q'\. Correct"),
+]
+
+
+@pytest.mark.parametrize(("column", "entry", "message"), WRONG_ROWS)
+def test_a_wrong_row_is_named_or_left_out(column: str, entry: str, message: str) -> None:
+    """And the rows after it are read, whatever is wrong with it."""
+    rows = rows_of(
+        """
+        annotator first second choice type weight prompt la lb
+        ann       x     y      y      p    1      one    1  2
+        ann       x     y      x      p    1      two    1  2
+        ann       x     y      y      p    1      three  1  2
+        """
+    )
+    rows[1][column] = None if entry == "-" else entry
+    features = {"length": ["la", "lb"]}
+    with pytest.raises(ValueError, match=message):
+        tables.read_table(rows, None, tables.named_vote, features=features, **HALVES)
+    left = tables.read_table(
+        rows, None, tables.named_vote, features=features, **(HALVES | {"bad": "skip"})
+    )
+    assert left.votes.tolist() == [1, 1]
+    assert [str(note).partition(": ")[2] for note in left.notes] == ["left out"]
+    assert left.notes[0].rows == (2,)
+
+
+def test_many_wrong_rows_are_counted() -> None:
+    rows = [{**label(), "annotator": ""} for _ in range(7)]
+    with pytest.raises(ValueError, match=r"no annotator \(row 1, 2, 3, 4, 5, 7 in all\)\. Correct"):
+        tables.read_table(rows, None, tables.named_vote, **HALVES)
+    with pytest.raises(ValueError, match=r"no annotator \(row 1, 2, 3, 4, 5\)\. Correct"):
+        tables.read_table(rows[:5], None, tables.named_vote, **HALVES)
+    with pytest.raises(ValueError, match=r"rows, do so, or leave such rows out with bad='skip'"):
+        tables.read_table(rows, None, tables.named_vote, remedy="do so", **HALVES)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"length": ["la"]}, r"features\['length'\] is \['la'\]; two columns"),
+        ({"length": ["la", "lb", "la"]}, "two columns of a table of comparisons"),
+        ({"length": ["la", "lc"]}, "needed, of annotator, first, second, choice, la, lb"),
+    ],
+)
+def test_features_that_are_none(features: dict[str, list[str]], message: str) -> None:
+    text = "annotator first second choice la lb\nann x y y 1 2\nbo x y x 3 4"
+    with pytest.raises(ValueError, match=message):
+        read(text, features=features)
+    with pytest.raises(ValueError, match="two columns of a table of comparisons"):
+        read("annotator item rank la lb\nann x 1 1 2\nann y 2 3 4", features={"l": ["la", "lb"]})
+
+
+def test_what_happens_twice() -> None:
+    text = (
+        "annotator first second choice\nann x y y\nbo x y y\nann x y y\nann x y tie\nann x y skip"
+    )
+    kept = read(text)
+    assert kept.votes.tolist() == [1, 1, 1, TIE, NOT_ANSWERED]
+    assert sorted(map(str, kept.notes)) == [
+        "exact repetition of an earlier row (row 3): kept as another occasion",
+        "not answered (row 5): left out",
+        "tie (row 4): half a win each",
+    ]
+    once = read(text, repeats="once", ties="drop")
+    assert once.votes.tolist() == [1, 1, NOT_ANSWERED]
+    assert sorted(map(str, once.notes)) == [
+        "exact repetition of an earlier row (row 3): counted once",
+        "not answered (row 5): left out",
+        "tie (row 4): left out",
+    ]
+    nameless = "first second choice\nx y y\nx y y"
+    assert len(read(nameless, anonymous=True, repeats="once").votes) == 1
+    odd = "annotator first second choice\nann x y tie\nann x y tie"
+    with pytest.raises(ValueError, match="no row of the table holds a comparison"):
+        read(odd, ties="drop")
+
+
+RANKED = """
+annotator item rank prompt occasion type weight
+ann       b    1    one    may      p    2
+ann       a    2    one    may      p    2
+ann       c    2    one    may      p    2
+ann       a    1    two    may      p    2
+ann       b    2    two    may      p    2
+bo        a    1    one    may      q    1
+bo        b    na   one    may      q    1
+bo        c    3    one    may      q    1
+ann       a    9    one    june     p    2
+ann       c    1    one    june     p    2
+"""
+
+
+def test_rankings_become_pairs_within_an_occasion() -> None:
+    found = read(RANKED)
+    pairs = [
+        (found.annotators[w], found.items[a], found.items[b], int(v), float(m), int(q), int(t))
+        for w, a, b, v, m, q, t in zip(
+            found.who, found.first, found.second, found.votes, found.weight,
+            found.prompt, found.occasion, strict=True,
+        )
+    ]  # fmt: skip
+    assert pairs == [
+        ("ann", "a", "b", 1, 2.0, 0, 0),
+        ("ann", "a", "c", TIE, 2.0, 0, 0),
+        ("ann", "b", "c", 0, 2.0, 0, 0),
+        ("ann", "a", "b", 0, 2.0, 1, 0),
+        ("bo", "a", "c", 0, 1.0, 0, 0),
+        ("ann", "a", "c", 1, 2.0, 0, 1),
+    ]
+    assert [found.types[k] for k in found.type] == ["p"] * 4 + ["q", "p"]
+    assert not found.ordered
+    assert sorted(map(str, found.notes)) == [
+        "not answered (row 7): left out",
+        "pairs read from rankings, dependent given the person: said",
+        "tie (row 2): half a win each",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "entry", "what"),
+    [
+        ("rank", "best", "a rank that is no number"),
+        ("annotator", None, "no annotator"),
+        ("item", None, "a response is missing"),
+        ("item", "b", "an item twice by one annotator on one occasion"),
+    ],
+)
+def test_a_wrong_row_of_a_ranking(column: str, entry: str | None, what: str) -> None:
+    rows = rows_of(RANKED)[:3]
+    rows[1][column] = entry
+    with pytest.raises(ValueError, match=rf"^{what} \(row 2\)\. Correct"):
+        tables.read_table(rows, None, tables.named_vote, **HALVES)
+    left = tables.read_table(rows, None, tables.named_vote, **(HALVES | {"bad": "skip"}))
+    assert left.items == ("b", "c")
+    assert left.votes.tolist() == [0]
+    assert f"{what} (row 2): left out" in map(str, left.notes)
+
+
+def test_a_ranking_of_one_item() -> None:
+    text = "annotator item score\nann a 1\nbo b 2"
+    for bad in ("skip", "refuse"):
+        with pytest.raises(ValueError, match="no annotator gave a score to two items"):
+            read(text, bad=bad)
+    with pytest.raises(ValueError, match=r"a score that is no number \(row 1\)"):
+        read("annotator item score\nann a best\nbo b 2")
+    with pytest.raises(ValueError, match="no annotator gave a score to two items"):
+        read("annotator item score\nann a best\nbo b 2", bad="skip")
+    assert read("annotator item score\nann a 1\nann b 2").votes.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ((), "a: b"), ((4,), "a (row 4): b"), ((1, 2), "a (rows 1, 2): b"),
+        ((1, 2, 3, 4, 5), "a (rows 1, 2, 3, 4, 5): b"),
+        ((1, 2, 3, 4, 5, 6), "a (rows 1, 2, 3, 4, 5, …): b"),
+    ],
+)  # fmt: skip
+def test_a_note_names_five_rows(rows: tuple[int, ...], says: str) -> None:
+    assert str(tables.Note("a", rows, "b")) == says
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (3, "^source is int; a file, a data frame, columns by name or rows are needed"),
+        ({"first": "xy", "second": ["y", "x"]}, "column 'first' is str; a list"),
+        ({"first": b"xy", "second": ["y", "x"]}, "column 'first' is bytes; a list"),
+        ({"first": iter("xy")}, "column 'first' is str_.*iterator; a list"),
+        ({"first": ["x"], "second": ["y", "z"]}, r"differ in length: {'first': 1, 'second': 2}"),
+        ({1: ["x"], "1": ["y"]}, "the table has the column '1' twice"),
+        ([["x", "y"]], "row 1 is list; names and entries are needed"),
+        ([], "the table has no rows"),
+    ],
+)
+def test_sources_of_other_shapes(source: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_labels(source)
+
+
+def test_rows_of_a_file_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("annotator,first\nann,x\n\nbo,y\n")
+    assert tables.read_rows(tmp_path / "a.csv") == [
+        {"annotator": "ann", "first": "x"},
+        {"annotator": "bo", "first": "y"},
+    ]
+    assert tables.read_rows(str(tmp_path / "a.csv"))[1]["first"] == "y"
+    pd.DataFrame({"a": [1, 2]}).to_parquet(tmp_path / "a.pq")
+    assert tables.read_rows(tmp_path / "a.pq") == [{"a": 1}, {"a": 2}]
+    packed = gzip.compress((tmp_path / "a.pq").read_bytes())
+    (tmp_path / "a.pq.gz").write_bytes(packed)
+    with pytest.raises(ValueError, match=r"ends in \.pq; give"):
+        tables.read_rows(tmp_path / "a.pq.gz")
+    (tmp_path / "b.csv").write_bytes("annotator\nx".encode("utf-16-be"))
+    (tmp_path / "c.csv").write_bytes(b"\xfe\xff" + "annotator\nx".encode("utf-16-be"))
+    for name, message in (("b", "zero bytes|not UTF-8"), ("c", r"c\.csv is UTF-16, not UTF-8")):
+        with pytest.raises(ValueError, match=message):
+            tables.read_rows(tmp_path / f"{name}.csv")
+    (tmp_path / "d.csv").write_text("a,a\n1,2\n")
+    with pytest.raises(ValueError, match=r"d\.csv has the column 'a' twice"):
+        tables.read_rows(tmp_path / "d.csv")
+    (tmp_path / "d.jsonl").write_text("{\n")
+    with pytest.raises(ValueError, match=r"d\.jsonl, line 1 is no JSON"):
+        tables.read_rows(tmp_path / "d.jsonl")
+
+
+def test_what_a_table_lacks_is_said() -> None:
+    table = read_labels(ROWS)
+    with pytest.raises(ValueError, match=r"^the table has no groups; this needs types of people:"):
+        table.wins_by_type()
+    with pytest.raises(ValueError, match=r"^the table has no groups; this needs types of people:"):
+        table.by_type()
+    nameless = read_labels(ROWS, annotator=None)
+    with pytest.raises(ValueError, match=r"^the table has no annotators; this needs annotators, w"):
+        nameless.linked()
+
+
+def test_one_person_can_be_linked() -> None:
+    rows = [label(), label(first="z", choice="z")]
+    linked = read_labels(rows).linked()
+    assert linked.votes.shape == (1, 2)
+    assert linked.votes.dtype == np.int8
+    one_each = [label(annotator="p"), label(annotator="q")]
+    with pytest.raises(ValueError, match="links no labels: nobody gave two decided ones"):
+        read_labels(one_each).linked()
+
+
+def test_counts_of_nobody_are_zero() -> None:
+    rows = [label(annotator="p", choice="tie"), label(annotator="q"), label(annotator="q")]
+    assert read_labels(rows).describe() | {"least": 0, "most": 2} == read_labels(rows).describe()

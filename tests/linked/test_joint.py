@@ -208,3 +208,14 @@ def test_more_questions_never_leave_more_open() -> None:
         assert low <= truth <= high
     assert np.ptp(exact["both"]) <= np.ptp(exact["once"]) + 1e-2
     assert np.ptp(few["once"]) > np.ptp(exact["once"])
+
+
+@pytest.mark.slow
+def test_a_wide_bound_on_rankings_has_its_interval() -> None:
+    """A programme that the simplex method gives up on; the truth lies within, nothing beyond B."""
+    stream = np.random.default_rng([0, 0])
+    rho = stream.uniform(-10, 10, (5, 3))
+    population = Population(rho[1:], stream.dirichlet(np.ones(4)))
+    low, high = intervals_of_designs({"": [[(0, 1, 2)]]}, population, 20, 15_000, 0.999)[""]
+    truth = population.mean_reward()[0] - population.mean_reward()[1]
+    assert -20 <= low <= truth <= high <= 20
