@@ -15,6 +15,7 @@ from hetlib import Population
 from hetlib.borda.optima import dpo_reward
 from hetlib.checks import Array
 from hetlib.consistent import losses
+from hetlib.core.newton import ConvergenceError
 from hetlib.linked.corrected import Correction, corrected_optima, corrected_reward, detached_reward
 from hetlib.linked.moments import JointMoments, exact_moments, variance_from_moments
 
@@ -185,3 +186,125 @@ def test_the_floor_of_the_stabilised_logarithm() -> None:
     value, slope, _ = term.weighted(wins)(np.array([[0.0, -40.0], [40.0, 0.0]]))
     assert value.sum() == pytest.approx(13.815510557964274, rel=1e-12)
     assert slope.sum() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seed", "given", "alpha", "clamp"),
+    [
+        (7, "variance", 2.0, 0.05), (8, "choice_variance", 2.0, 0.05),
+        (14, "choice_variance", 2.0, 0.05), (15, "variance", 2.0, 0.05),
+        (35, "choice_variance", 2.0, 0.05), (0, "choice_variance", 3.0, None),
+    ],
+)  # fmt: skip
+def test_a_kink_is_passed(seed: int, given: str, alpha: float, clamp: float | None) -> None:
+    """Newton alone ends at a kink from some starts; what is found is lower, and a minimum."""
+    rng = np.random.default_rng(seed)
+    people = Population(rng.normal(scale=2, size=(3, 4)), rng.dirichlet(np.ones(3) * 3))
+    moments, D = exact_moments(people), rng.dirichlet(np.full(4, 3.0))
+    spread = moments.variance(people.mean_reward())
+    table = spread if given == "variance" else moments.choice_variance
+    correction = Correction(alpha, **{given: table}, clamp=clamp)
+    ways = 4 if clamp else 12  # the tables of this seed are drawn in this order, too
+    start = [rng.normal(scale=2, size=4) for _ in range(ways)]
+
+    def value(s: Array) -> float:
+        p = correction.likelihood(s[:, None] - s[None, :])
+        return float(-(np.outer(D, D) * people.pairwise() * np.log(np.maximum(p, 1e-6))).sum())
+
+    for first in start:
+        try:
+            found = corrected_reward(people.pairwise(), correction, D, first)
+        except ConvergenceError:
+            continue
+        assert value(found) <= value(first)
+        for step in 1e-4 * np.vstack([np.eye(4), -np.eye(4)]):
+            assert value(found + step) >= value(found) - 1e-11
+
+
+@pytest.mark.slow
+def test_all_starts_give_distinct_optima_best_first() -> None:
+    """Half of the people for each side: two optima that are mirror images, and perhaps zero."""
+    people = Population([[3.0, -3.0], [-3.0, 3.0]])
+    correction = Correction(3.0, choice_variance=exact_moments(people).choice_variance)
+    few = corrected_optima(people.pairwise(), correction, random_starts=0)
+    many = corrected_optima(people.pairwise(), correction)
+    assert len(few) <= len(many)
+    losses_found = [one.loss for one in many]
+    assert losses_found == sorted(losses_found)
+    for k, one in enumerate(many):
+        assert all(abs(one.reward - other.reward).max() > 1e-6 for other in many[:k])
+        H = one.reward[:, None] - one.reward[None, :]
+        value, slope, _ = correction.loss(people.pairwise())(H)
+        assert one.loss == pytest.approx(value.mean())
+        assert abs(slope.sum(axis=1) - slope.sum(axis=0)).max() < 1e-7
+
+
+@pytest.mark.slow
+def test_a_given_start_finds_what_others_do_not() -> None:
+    """On a pair with little left of the correction's floor there is an optimum far out."""
+    found = {}
+    correction = Correction(2.0, variance=np.full((2, 2), 9.0), clamp=0.3)
+    pairwise = [[0.5, 0.6], [0.4, 0.5]]
+    for name, starts in (("none", ()), ("given", ([4.0, -4.0], [-4.0, 4.0]))):
+        found[name] = corrected_optima(pairwise, correction, starts=starts, random_starts=0)
+    assert len(found["given"]) >= len(found["none"])
+    again = corrected_optima(pairwise, correction, random_starts=6, spread=4.0, seed=3)
+    same = corrected_optima(pairwise, correction, random_starts=6, spread=4.0, seed=3)
+    assert [one.loss for one in again] == [one.loss for one in same]
+
+
+@pytest.mark.parametrize("call", [corrected_reward, corrected_optima])
+def test_sampling_needs_full_support(call: Any) -> None:
+    with pytest.raises(ValueError, match="sampling"):
+        call(P, Correction(1.0, variance=V), [0.5, 0.5, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -1}, "seed is -1"), ({"seed": 0.5}, "seed is 0.5"),
+        ({"spread": -1}, "spread is -1; from 0 to 1e100"), ({"spread": 1e101}, "spread is 1e"),
+        ({"starts": [[0.0] * 3]}, "start has 3 entries; 4"), ({"starts": [0.0]}, r"starts\[0\]"),
+        ({"starts": [[1e101] * 4]}, r"starts\[0\]"), ({"random_starts": -1}, "random_starts"),
+    ],
+)  # fmt: skip
+def test_starts_that_are_none(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        corrected_optima(P, Correction(1.0, variance=V), D, **change)
+
+
+def test_a_spread_of_nothing_is_a_start_at_zero() -> None:
+    [only] = corrected_optima(P, Correction(0.5, variance=V), D, random_starts=1, spread=0)
+    assert_allclose(only.reward, corrected_reward(P, Correction(0.5, variance=V), D), atol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["variance", "choice_variance"])
+def test_a_table_that_is_no_variance_is_named(form: str) -> None:
+    table = np.zeros((3, 3))
+    table[0, 1] = table[1, 0] = 0.5
+    table[2, 1] = -0.25
+    with pytest.raises(ValueError, match=rf"^{form}\[2, 1\] is -0.25; a variance is not"):
+        Correction(1.0, **{form: table})
+    table[2, 1] = 0.25
+    with pytest.raises(ValueError, match=rf"^{form}\[1, 2\] differs from {form}\[2, 1\]"):
+        Correction(1.0, **{form: table})
+    with pytest.raises(ValueError, match=rf"^{form} must be square"):
+        Correction(1.0, **{form: np.zeros((2, 3))})
+    with pytest.raises(ValueError, match=form):
+        Correction(1.0, **{form: [0.0, 0.0]})
+    table[1, 2] = table[2, 1] * (1 + 1e-10)
+    assert Correction(1.0, **{form: table}).responses == 3
+
+
+def test_detached_needs_a_symmetric_variance_and_one_step() -> None:
+    lopsided = [[0.0, 0.1], [0.2, 0.0]]
+    with pytest.raises(ValueError, match=r"choice_variance\[0, 1\] differs"):
+        detached_reward([[0.5, 0.6], [0.4, 0.5]], 1.0, lopsided)
+    nobody = np.zeros((2, 2))
+    found = detached_reward([[0.5, 0.6], [0.4, 0.5]], 1.0, nobody, max_steps=1)
+    assert_allclose(found, dpo_reward([[0.5, 0.6], [0.4, 0.5]]), atol=1e-9)
+    with pytest.raises(ConvergenceError, match="still change after 1 repetitions"):
+        detached_reward(P, 1.5, MOMENTS.choice_variance, D, max_steps=1)
+    floors = [detached_reward(P, 1.5, MOMENTS.choice_variance, D, eps=e) for e in (1e-6, 1e-2)]
+    assert_allclose(*floors, atol=1e-8)  # no likelihood comes near the floor
