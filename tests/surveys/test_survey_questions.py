@@ -185,3 +185,105 @@ def test_table_is_built_from_respondents(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     with pytest.raises(ValueError, match="questions and labels differ"):
         build_nonvoters.build(path)
+
+
+def test_what_comes_with_the_book_is_called_what_it_is() -> None:
+    """Options against the codebooks: seven steps from liberal to conservative, days of a week."""
+    first, second = surveys.pew_examples()
+    assert (first.name, second.name) == ("BIDENADM_W83", "COVIDEGFP_a_W114")
+    assert first.text == "New administration and the pandemic response"
+    assert first.options[::4] == ("a lot better", "a lot worse")
+    assert second.options == ("excellent", "good", "only fair", "poor")
+    for q in (first, second):
+        assert (q.types, q.n, q.counts) == (("Republican", "Democratic", "no lean"), 0, None)
+        assert q.shares.sum(axis=1) == pytest.approx(1)
+        assert q.masses.sum() == pytest.approx(1)
+    # rounded to three figures, democrats' shares of the second question sum to 0.999
+    assert second.shares[1, 0] == pytest.approx(0.219 / 0.999)
+    own, clinton, dole, days = surveys.anes96()
+    steps = ("very liberal", "liberal", "rather liberal", "moderate")
+    right = ("rather conservative", "conservative", "very conservative")
+    assert own.options == clinton.options == dole.options == steps + right
+    assert [q.name for q in (own, clinton, dole, days)] == ["selfLR", "ClinLR", "DoleLR", "TVnews"]
+    assert [q.text for q in (own, clinton, dole, days)] == [
+        "Own position", "Position of Clinton", "Position of Dole",
+        "Days a week with television news",
+    ]  # fmt: skip
+    assert days.options == tuple("01234567")
+    # far more people call Dole conservative than liberal, and Clinton the other way round
+    assert dole.counts is not None
+    assert clinton.counts is not None
+    assert dole.counts[:, 4:].sum() > 5 * dole.counts[:, :3].sum()
+    assert clinton.counts[:, :3].sum() > 3 * clinton.counts[:, 4:].sum()
+    one = surveys.nonvoters()[0]
+    assert one.text
+    assert one.name
+
+
+@pytest.mark.parametrize("strength", [False, True])
+def test_every_cell_of_the_textbook_sample(strength: bool) -> None:
+    """Counted person by person."""
+    from statsmodels.datasets import anes96
+
+    data = anes96.load_pandas().data
+    for q in surveys.anes96(strength):
+        assert q.counts is not None
+        assert q.n == len(data) == q.counts.sum()
+        assert q.counts.shape == (7 if strength else 3, len(q.options))
+        first = 0 if q.name == "TVnews" else 1
+        for u in range(len(q.types)):
+            party = {0: (4, 5, 6), 1: (0, 1, 2), 2: (3,)}[u] if not strength else (u,)
+            codes = data[q.name][data["PID"].isin(party)]
+            assert q.counts[u].tolist() == [
+                (codes == first + k).sum() for k in range(len(q.options))
+            ]
+
+
+def weighted() -> surveys.Question:
+    """Two types; an empty cell, equal weights in one cell and different ones in another."""
+    return surveys.question(
+        "w", ["a", "b", "c"], ["u", "v"], [[6.0, 5.0, 0.0], [2.0, 0.5, 3.0]],
+        counts=[[3, 10, 0], [2, 1, 6]], squares=[[14.0, 2.5, 0.0], [2.0, 0.25, 1.5]],
+    )  # fmt: skip
+
+
+def test_a_bootstrap_has_the_mean_and_the_variance_of_drawing_people() -> None:
+    q, rng = weighted(), np.random.default_rng(5)
+    shares, masses = q.resample(40_000, rng)
+    assert shares.shape == (40_000, 2, 3)
+    assert masses.shape == (40_000, 2)
+    # the same by drawing the people: three with weights 1, 2, 3, ten of one half
+    people = np.array([1, 2, 3] + [0.5] * 10)
+    first = np.arange(13) < 3
+    drawn = rng.integers(0, 13, (40_000, 13))
+    direct = (people[drawn] * first[drawn]).sum(axis=1) / people[drawn].sum(axis=1)
+    assert shares[:, 0, 0].mean() == pytest.approx(direct.mean(), abs=5e-3)
+    assert shares[:, 0, 0].std() == pytest.approx(direct.std(), rel=0.03)
+    assert (shares[:, 0, 2] == 0).all()
+    np.testing.assert_allclose(shares.sum(axis=2), 1)
+    np.testing.assert_allclose(masses.sum(axis=1), 1)
+    # nobody's weight varies in the second type: shares are of counts times fixed weights
+    some = shares[:, 1] / [1.0, 0.5, 0.5]
+    counted = 9 * some / some.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(counted, np.rint(counted), atol=1e-9)
+    # masses move with the weights drawn, around 11 to 5.5
+    assert masses[:, 0].mean() == pytest.approx(2 / 3, abs=0.01)
+    assert masses[:, 0].std() > 0.01
+    one_shares, one_masses = q.resample(1, np.random.default_rng(0))
+    assert (one_shares.shape, one_masses.shape) == ((1, 2, 3), (1, 2))
+
+
+def test_selecting_keeps_what_belongs_to_the_types() -> None:
+    q = weighted()
+    both, turned, only = q.select(["u", "v"]), q.select(["v", "u"]), q.select(["v"])
+    assert (only.types, only.n, only.name, only.options) == (("v",), 9, "w", ("a", "b", "c"))
+    assert (both.n, turned.n, turned.types) == (22, 22, ("v", "u"))
+    for name in ("shares", "counts", "weights", "squares", "masses"):
+        here, there = getattr(q, name), getattr(turned, name)
+        np.testing.assert_allclose(there, here[::-1])
+        wanted = here[1:] if name != "masses" else [1.0]
+        np.testing.assert_allclose(getattr(only, name), wanted)
+    bare = surveys.pew_examples()[0].select(["Democratic", "no lean"])
+    assert (bare.n, bare.counts, bare.weights, bare.squares) == (0, None, None, None)
+    with pytest.raises(ValueError, match="w: no type is named; its types are"):
+        q.select([])
