@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -260,3 +262,99 @@ def test_ranking_from_counts() -> None:
     assert (found.upper >= exact.upper - 1e-7).all()
     with pytest.raises(ValueError, match="responses is 1"):
         certified_from_table({(0, 1): counts[:, 0, 1]}, 1, 4.0)
+
+
+@pytest.mark.parametrize("counts", [[3, 0, 7], [1, 4, 0], [0, 0, 9, 1], [1, 9], [10, 0]])
+@pytest.mark.parametrize("pairs", [1, 5])
+def test_a_box_is_one_interval_a_cell(counts: list[int], pairs: int) -> None:
+    """Each of SciPy's exact intervals at its part of the level; two cells are one interval."""
+    from scipy.stats import binomtest
+
+    low, high = confidence_box(counts, 0.9, pairs)
+    cells = len(counts) if len(counts) > 2 else 1
+    level = 1 - 0.1 / pairs / cells
+    for k, n in enumerate(counts):
+        exact = binomtest(n, sum(counts)).proportion_ci(level, method="exact")
+        assert_allclose([low[k], high[k]], [exact.low, exact.high], atol=1e-12)
+
+
+def test_limits_of_a_box() -> None:
+    assert confidence_box([1.0, 0.0])[0][0] == pytest.approx(0.025)  # one person
+    assert confidence_box([1, 2], 0.9, 10**9)[1].max() <= 1
+    for counts, pairs, message in (
+        ([1, 2], 10**9 + 1, "pairs is"), ([1e301, 1], 1, r"counts\[0\] is 1e\+301"),
+        ([[1, 2]], 1, "counts"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            confidence_box(counts, 0.9, pairs)
+
+
+def test_bounds_from_counts_know_their_labels() -> None:
+    for counts in ([4, 6], [3, 4, 3], [2, 2, 2, 2]):
+        assert bounds_from_counts(counts, 3.0).used == len(counts) - 1
+    wide, narrow = (bounds_from_counts([30, 70], 3.0, pairs=n) for n in (4, 1))
+    assert wide.width > narrow.width
+
+
+@pytest.mark.parametrize("B", [0.5, 2.0])
+def test_one_label_from_everybody_for_one_side(B: float) -> None:
+    """All of few people choose the second: the average is at most B and may be far lower."""
+    found = bounds_from_counts([0, 3], B)
+    assert found.upper == pytest.approx(B)
+    assert found.lower < B / 2
+    mirrored = bounds_from_counts([3, 0], B)
+    assert (mirrored.lower, mirrored.upper) == pytest.approx((-found.upper, -found.lower))
+
+
+def test_a_ranking_of_one_moment_is_its_pairs_tightened() -> None:
+    rng = np.random.default_rng(4)
+    people = Population(rng.uniform(-1, 1, (3, 4)))
+    P = people.pairwise()
+    upper = np.zeros((4, 4))
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                upper[i, j] = average_reward_bounds([P[i, j]], 2.5).upper
+    assert_allclose(certified_ranking(P, 2.5).upper, tighten(upper).upper, atol=1e-9)
+    assert_allclose(certified_ranking(P[None], 2.5).upper, tighten(upper).upper, atol=1e-9)
+    two = choice_moments(people, 2)
+    upper = np.zeros((4, 4))
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                upper[i, j] = average_reward_bounds(two[:, i, j], 2.5).upper
+    assert_allclose(certified_ranking(two, 2.5).upper, tighten(upper).upper, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        ([[0.5, 0.6], [0.3, 0.5]], "^moments"),
+        ([[[0.5, 0.6], [0.3, 0.5]]], r"^moments\[0\]"),
+        ([0.5, 0.5], "moments"),
+    ],
+)
+def test_moments_of_a_ranking_are_named(moments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        certified_ranking(moments, 2.0)
+
+
+def test_a_verdict_compares_scores_with_what_is_certain() -> None:
+    found = tighten([[0, -1, 5], [2, 0, 5], [5, 5, 0]])  # the first is certainly worse
+    assert found.order[0, 1] == -1
+    assert found.verdict([0.0, 1.0, 2.0]).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    assert found.verdict([1.0, 0.0, 2.0]).tolist() == [[0, -1, 0], [-1, 0, 0], [0, 0, 0]]
+    assert found.verdict([1.0, 1.0, 1.0]).tolist() == [[0, 0, 0]] * 3
+    with pytest.raises(ValueError, match="scores"):
+        found.verdict([[0.0, 1.0, 2.0]])
+
+
+def test_a_table_of_nobody_leaves_everything_open() -> None:
+    found = certified_from_table({}, 2, 3.0)
+    assert found.upper.tolist() == [[0, 3], [3, 0]]
+    with pytest.raises(ValueError, match="responses is 2001"):
+        certified_from_table({}, 2001, 3.0)
+    with pytest.raises(ValueError, match="responses is 2; "):
+        certified_from_table({(2, 0): [3, 4]}, 2, 3.0)
+    shared = certified_from_table({(1, 0): [30, 70], (2, 0): [30, 70]}, 3, 3.0)
+    assert shared.upper[1, 0] == pytest.approx(bounds_from_counts([30, 70], 3.0, pairs=2).upper)

@@ -74,6 +74,11 @@ def test_counts_are_read_from_rows_and_files(tmp_path: Path) -> None:
         ([["a", "b", 3, -4]], "whole numbers"),
         ([["a", "b", 3, "x"]], "numbers"),
         ([["a", "b", *range(12)]], "at most 8"),
+        ([["a", "b", *range(10)]], r"counts\[0\] has 9 labels a person; at most 8"),
+        ([["a", "b", 0, 0]], r"not all 0; it holds \[0.0, 0.0\]"),
+        ([["a", "b", 1.5, 2]], "whole numbers"),
+        ([["a", "b", float("inf"), 2]], "whole numbers"),
+        ([["a", "b", 3, "", 4, None, ""], ["a", "c", 1]], "must hold numbers"),
     ],
 )
 def test_bad_counts_are_named(rows: list[list[object]], words: str) -> None:
@@ -105,3 +110,39 @@ def test_another_label_may_settle_what_more_people_cannot() -> None:
 def test_an_even_label_is_worth_little_at_the_ends_of_one_label() -> None:
     people, labels = bounds.next_label([40_000, 60_000], 4.0)
     assert labels == pytest.approx(people, rel=0.03)
+
+
+def test_counts_as_files_have_them(tmp_path: Path) -> None:
+    """A mark at the start, names in other scripts, spaces, one person, zeros and eight labels."""
+    file = tmp_path / "counts.csv"
+    text = "first,second,0,1\r\n é , b ,0,1\r\n\r\nb,c,0,0,0,0,0,0,0,0,1\r\n"
+    file.write_bytes(text.encode("utf-8-sig"))
+    names, table = bounds.read_counts(str(file))
+    assert names == ["é", "b", "c"]
+    assert table[0, 1].tolist() == [0, 1]
+    assert table[1, 2].tolist() == [0] * 8 + [1]
+    assert bounds.read_counts([["a", "b", 3, 4, "", None]])[1][0, 1].tolist() == [3, 4]
+
+
+def test_widths_of_what_is_to_be_expected() -> None:
+    """By hand for one label: the law of two labels under each of three populations."""
+    counts, B = [30, 70], 2.0
+    people, labels = bounds.next_label(counts, B, 0.9, 3)
+    low, high = bounds.bounds_from_counts(counts, B, 0.9, 3).witnesses
+    for at, parts in enumerate(([low], [low, high], [high])):
+        d = np.concatenate([w.differences for w in parts])
+        mass = np.concatenate([w.weights for w in parts]) / len(parts)
+        x = 1 / (1 + np.exp(-d))
+        once = 200 * np.array([mass @ (1 - x), mass @ x])
+        twice = 100 * np.array([mass @ (1 - x) ** 2, 2 * mass @ (x * (1 - x)), mass @ x**2])
+        assert people[at] == pytest.approx(bounds.bounds_from_counts(once, B, 0.9, 3).width)
+        assert labels[at] == pytest.approx(bounds.bounds_from_counts(twice, B, 0.9, 3).width)
+    once_more, _ = bounds.next_label(counts, B)
+    assert once_more[0] == pytest.approx(bounds.next_label(counts, B, 0.95, 1)[0][0])
+
+
+@pytest.mark.parametrize("labels", [-1, 1001])
+def test_numbers_of_labels_have_a_limit(labels: int) -> None:
+    with pytest.raises(ValueError, match=f"labels is {labels}"):
+        bounds.worst_width_bounds(labels, 2.0)
+    assert bounds.worst_width_bounds(1000, 2.0)[1] < 1e-3
