@@ -1,3 +1,4 @@
+# mypy: disable-error-code="arg-type, dict-item"
 """Bounds on the average reward: against random populations, a linear programme, closed forms."""
 
 from __future__ import annotations
