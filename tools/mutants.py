@@ -3,6 +3,7 @@
     python tools/mutants.py                  the rooms of ROOMS; stopped runs go on where they were
     python tools/mutants.py hetlib/borda     some folders or files
     python tools/mutants.py --again          also what survived, with the tests as they are now
+    python tools/mutants.py --sample 400     so many of what is left, drawn at random
 
 mutmut makes the mutants and runs the tests that reach them, in a copy of the tree under
 ``_build``. A surviving mutant that differs only in the text of an error, a docstring or a type
@@ -16,10 +17,12 @@ import argparse
 import ast
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,6 +153,18 @@ def forget() -> None:
         meta.write_text(json.dumps(known, indent=4), "utf-8")
 
 
+def untried(sample: int | None) -> list[str]:
+    """Names of mutants that no test was run on; so many of them, drawn at random."""
+    names = [
+        name
+        for meta in sorted((TREE / "mutants" / "hetlib").rglob("*.meta"))
+        for name, code in json.loads(meta.read_text("utf-8"))["exit_code_by_key"].items()
+        if code is None
+    ]
+    some = random.Random(0)  # noqa: S311
+    return names if sample is None else some.sample(names, min(sample, len(names)))
+
+
 def explained() -> dict[tuple[str, str], str]:
     """Reasons by function and change."""
     if not HARMLESS.exists():
@@ -158,7 +173,7 @@ def explained() -> dict[tuple[str, str], str]:
     return {(row["function"], row["change"]): row["why"] for row in rows}
 
 
-def report() -> int:
+def report(drawn: Sequence[str] = ()) -> int:
     """Print the table of files and the mutants that nobody has explained; 1 if too many live."""
     reasons, open_ones = explained(), list[Mutant]()
     total = Counter[str]()
@@ -190,6 +205,9 @@ def report() -> int:
     changing = total["killed"] + total["open"]
     share = total["killed"] / changing if changing else 1.0
     print(f"killed of those that change behaviour: {100 * share:.1f} %")
+    if drawn:
+        alive = {mutant.name for mutant in open_ones} & set(drawn)
+        print(f"of {len(drawn)} drawn at random {len(alive)} are open")
     for mutant in open_ones:
         print(f"\n{mutant.name}\n  function: {mutant.function}\n  change: {mutant.change}")
     return int(share < WANTED)
@@ -207,18 +225,22 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only the table of what was run")
     parser.add_argument("--again", action="store_true", help="try once more what survived")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--sample", type=int, help="only so many of those left, at random")
     options = parser.parse_args()
+    drawn: list[str] = []
     if not options.report:
         prepare(options.targets or [f"hetlib/{room}" for room in ROOMS])
         if options.again:
             forget()
         env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         env["PYTHONPATH"] = os.pathsep.join(["tools"])
+        drawn = untried(options.sample) if options.sample else []
         command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(options.jobs)]
+        command += drawn
         done = subprocess.run(command, cwd=TREE, env=env, check=False)
         if done.returncode:
             return done.returncode
-    return report()
+    return report(drawn)
 
 
 if __name__ == "__main__":
