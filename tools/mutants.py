@@ -206,8 +206,8 @@ def report(drawn: Sequence[str] = ()) -> int:
     share = total["killed"] / changing if changing else 1.0
     print(f"killed of those that change behaviour: {100 * share:.1f} %")
     if drawn:
-        alive = {mutant.name for mutant in open_ones} & set(drawn)
-        print(f"of {len(drawn)} drawn at random {len(alive)} are open")
+        living = {mutant.name for mutant in open_ones} & set(drawn)
+        print(f"of {len(drawn)} drawn at random {len(living)} are open")
     for mutant in open_ones:
         print(f"\n{mutant.name}\n  function: {mutant.function}\n  change: {mutant.change}")
     return int(share < WANTED)
