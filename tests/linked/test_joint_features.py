@@ -9,7 +9,7 @@ from scipy.special import expit
 from hetlib.checks import Array
 from hetlib.linked.joint import _Features
 
-DESIGNS = {
+DESIGNS: dict[str, list[tuple[tuple[int, ...], ...]]] = {
     "a pair": [((0, 1),)],
     "twice": [((0, 1), (0, 1))],
     "two pairs": [((0, 1), (1, 2))],
