@@ -147,6 +147,7 @@ def test_every_public_figure_is_tried() -> None:
     assert found == tried | markup
 
 
+@pytest.mark.slow
 def test_names_are_escaped_once() -> None:
     """Chapters hand names as they are to a figure that escapes them itself."""
     calls = []

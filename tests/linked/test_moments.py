@@ -160,6 +160,7 @@ def test_triangles_give_the_variance_to_third_order() -> None:
     assert np.log2(gaps[0] / gaps[1]) == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_cross_covariance_from_labels(people: Population) -> None:
     data = people.sample_linked(100_000, np.random.default_rng(6))
     C, asked = tabular_cross_covariance(data, 4)

@@ -249,6 +249,7 @@ def test_a_stopped_run_goes_on_to_the_last_bit(
     assert all((one[k] == other[k]).all() for k in one)
 
 
+@pytest.mark.slow
 def test_stopped_em_goes_on_to_the_last_bit(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +311,7 @@ VOTED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("estimator", ["dpo", "corrected"])
+@pytest.mark.slow
 def test_votes_of_known_judges(estimator: str, tmp_path: Path) -> None:
     """Real votes: ties are counted, better models are found by name, judges are linked."""
     small = {"limit": 64, "presentations": 1_600, "estimator": estimator, "folder": str(tmp_path)}

@@ -110,6 +110,7 @@ def test_subnormal_numbers_are_zeros_in_training_alone(
     assert float((np.array([5e-324]) + 0.0)[0]) > 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(plan: Plan, data: Data, tmp_path: Path) -> None:
     s = replace(plan.settings.cell("alignment-consensus"), dropout=0.1)
     for name in ("one", "two"):

@@ -214,6 +214,7 @@ def test_a_close_pair_has_no_more_digits_than_it_is_known_to(share: int, says: s
     assert says in " ".join(audit.collect(labels, diagnose(answers(labels), draws=24, level=0.2)))
 
 
+@pytest.mark.slow
 def test_a_variance_is_told_with_its_interval() -> None:
     labels = two(100, twice="A")
     counts = np.bincount([1] * 100 + [2] * 100, minlength=3)
@@ -414,6 +415,7 @@ def rows_of(shown: dict[tuple[str, str], tuple[int, int]]) -> PeopleLabels:
     )
 
 
+@pytest.mark.slow
 def test_position_and_rewards_may_not_be_told_apart() -> None:
     one_way = rows_of({("A", "B"): (40, 20)})
     both = rows_of({("A", "B"): (40, 20), ("B", "A"): (25, 35)})
