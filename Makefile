@@ -131,7 +131,7 @@ notebooks:
 	$(PATHS) HETLIB_PROFILE=quick $(BIN)pytest -n 2 --dist loadfile -q \
 	    -o filterwarnings=default -p nbval_verdicts --nbval-lax --nbval-current-env notebooks
 pages:
-	$(PATHS) $(BIN)pytest -n 2 -m pages -q tests/book/test_pages.py tests/book/test_pdf.py
+	$(PATHS) $(BIN)pytest -n 2 --dist worksteal -m pages -q tests/book/test_pages.py tests/book/test_pdf.py
 
 bench: setup
 	for script in benchmarks/[a-z]*.py; do OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) $$script || exit 1; done
