@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from hetlib.core.population import Population
-from hetlib.linked.joint import Answers, _Programme, joint_certificates, outcomes
+from hetlib.linked.joint import (
+    Answers,
+    _Programme,
+    intervals_of_designs,
+    joint_certificates,
+    outcomes,
+)
 
 Array = NDArray[np.float64]
 B = 2.0
@@ -209,3 +215,59 @@ def test_bounds_that_meet_are_no_contradiction() -> None:
     found = joint_certificates([sure], B)
     assert found.upper[0, 1] == pytest.approx(B, abs=1e-3)
     assert found.width(0, 1) == pytest.approx(0, abs=2e-3)
+
+
+def test_what_designs_leave_open_is_what_certificates_say() -> None:
+    """Groups share the level, responses that nobody asks about count, and the tolerance is used."""
+    people = Population([[1.0, 0.0, -0.5], [-0.8, 0.0, 0.4]], weights=[0.6, 0.4])
+    groups: list[list[tuple[int, ...]]] = [[(0, 1), (0, 1)], [(0, 1)]]
+    designs = {"pairs": groups}
+    exact = [Answers.expected(people, g) for g in groups]
+    for count, level in ((None, 0.95), (200.0, 0.95), (200.0, 0.5)):
+        data = (
+            exact
+            if count is None
+            else [Answers.counted(a.questions, count * a.low, level, 2) for a in exact]
+        )
+        direct = joint_certificates(data, B, 3, [(0, 1), (1, 0)], 5e-3)
+        (found,) = intervals_of_designs(designs, people, B, count, level).values()
+        np.testing.assert_allclose(found, (-direct.upper[1, 0], direct.upper[0, 1]), atol=1e-12)
+    loose = intervals_of_designs(designs, people, B, tolerance=0.5)["pairs"]
+    sharp = intervals_of_designs(designs, people, B, tolerance=1e-3)["pairs"]
+    assert loose[0] < sharp[0]
+    assert loose[1] > sharp[1]
+    for count in (1.0, 1e12):
+        low, high = intervals_of_designs(designs, people, B, count)["pairs"]
+        assert -B <= low <= people.mean_reward() @ [1, -1, 0] <= high <= B
+    for count in (0.5, 2e12):
+        with pytest.raises(ValueError, match="1 to 1e12 are allowed"):
+            intervals_of_designs(designs, people, B, count)
+    with pytest.raises(ValueError, match=r"^pair is 3"):
+        intervals_of_designs(designs, people, B, pair=3)  # type: ignore[arg-type]
+
+
+def test_a_shortfall_is_asked_for_with_points_and_a_pair() -> None:
+    found = joint_certificates([FAIR], B, responses=3, pairs=[(0, 1)], tolerance=0.05)
+    for rewards, message in (
+        (np.zeros(3), "rewards must have 2 axes"),
+        (np.zeros((1, 2)), r"rewards has the shape \(1, 2\)"),
+        (np.full((1, 3), 1e101), "entries of at most 1e100"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found.shortfall((0, 1), rewards)
+    with pytest.raises(ValueError, match=r"^pair is 5"):
+        found.shortfall(5, np.zeros((1, 3)))  # type: ignore[arg-type]
+    own = found.certificates[0, 1]
+    # At equal rewards either outcome has an even chance
+    at_rest = found.shortfall((0, 1), np.zeros((1, 3)))
+    assert at_rest == pytest.approx(own.constant + own.prices.sum() / 2)
+
+
+def test_four_responses_are_bounded_to_a_hundredth_unless_said_otherwise() -> None:
+    people = Population([[0.5, 0.0, -0.5, 0.2]])
+    data = [Answers.expected(people, [(0, 1)])]
+    usual = joint_certificates(data, 0.8, 4, [(0, 1)])
+    said = joint_certificates(data, 0.8, 4, [(0, 1)], 0.01)
+    assert usual.upper[0, 1] == said.upper[0, 1]
+    other = joint_certificates(data, 0.8, 4, [(0, 1)], 0.001)
+    assert other.upper[0, 1] < usual.upper[0, 1]
