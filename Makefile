@@ -101,7 +101,9 @@ sync/%: export NAME = $(value *)
 sync/%: setup
 	@$(PATHS) $(PY) tools/execute.py --sync --named
 
-test: setup lint types unit notebooks book pages
+test: setup
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types
+	@$(MAKE) --no-print-directory unit notebooks book pages
 T ?=
 ifeq ($(T),)
 check: setup

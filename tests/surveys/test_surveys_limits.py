@@ -23,7 +23,8 @@ def test_claims_about_any_car_question(seed: int, monkeypatch: pytest.MonkeyPatc
     """Places and winners by counting; the weight is that of the wave."""
     rng = np.random.default_rng(seed)
     asked: list[dict[str, Any]] = []
-    car = made_car(rng.dirichlet(np.full(4, 4.0), size=3), rng.dirichlet(np.full(3, 5.0)))
+    spread = (4.0, 1.0)[seed % 2]
+    car = made_car(rng.dirichlet(np.full(4, spread), size=3), rng.dirichlet(np.full(3, 5.0)))
 
     def read(path: Path, **settings: Any) -> dict[str, Question]:
         asked.append({"path": path, **settings})
@@ -73,6 +74,15 @@ def test_places_of_the_options(
     values = pew._car_claims({pew.CAR: car}, {"W128": Path()})  # type: ignore[arg-type]
     assert values["eg-ev-c-mediocre"] is mediocre
     assert values["eg-ev-d-favoured"] is favoured
+
+
+def test_a_close_first_place_is_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first option leads by little, thanks to the third; the fourth speaks for the second."""
+    shares = [[0.6, 0.2, 0.19, 0.01], [0.2, 0.6, 0.01, 0.19], [0.25, 0.25, 0.25, 0.25]]
+    car = made_car(shares, [0.5, 0.49, 0.01])
+    monkeypatch.setattr(pew, "read_survey", lambda path, weight: {pew.CAR: car})
+    values = pew._car_claims({pew.CAR: car}, {"W128": Path()})  # type: ignore[arg-type]
+    assert values["fig-1-flip"] is True
 
 
 def test_a_resample_has_the_moments_of_respondents_drawn_anew() -> None:
