@@ -103,7 +103,9 @@ sync/%: setup
 
 test: setup
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types
-	@$(MAKE) --no-print-directory unit notebooks book pages
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line notebooks book
+	@$(MAKE) --no-print-directory pages
 T ?=
 ifeq ($(T),)
 check: setup
